@@ -1,0 +1,58 @@
+"""A teaching engine for automatic differentiation that is fast enough to use.
+
+``import tinygrad_edu as tg``; names and defaults are torch's. To read the code, start at
+`ops/elementwise.py`; the folders follow the way of the data: ops, graph, derive, nn, optim, train.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_edu import derive as _derive
+from tinygrad_edu.graph.creation import (
+    arange,
+    eye,
+    full,
+    linspace,
+    manual_seed,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from tinygrad_edu.graph.functions import *  # noqa: F403
+from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.ops.dtypes import boolean as bool
+from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
+
+if TYPE_CHECKING:
+    from tinygrad_edu import data, nn, ops, optim, scalar, train
+    from tinygrad_edu.derive import autograd
+
+_LAZY = {
+    "autograd": "tinygrad_edu.derive.autograd",
+    "data": "tinygrad_edu.data",
+    "nn": "tinygrad_edu.nn",
+    "ops": "tinygrad_edu.ops",
+    "optim": "tinygrad_edu.optim",
+    "scalar": "tinygrad_edu.scalar",
+    "train": "tinygrad_edu.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Submodules load on first use, so that importing the package stays quick."""
+    if name in _LAZY:
+        return importlib.import_module(_LAZY[name])
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tinygrad-edu")
+    raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}")

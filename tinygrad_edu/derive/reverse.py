@@ -1,0 +1,191 @@
+"""Reverse mode: one walk over the recorded graph, newest node first.
+
+Cotangents live in a dictionary during the walk, never on the graph, so walking twice gives the
+same numbers twice. They are plain arrays when nobody will differentiate them again, and recorded
+tensors otherwise: the same derivative rules run on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import GradientError, ShapeError, StaleStorageError, describe
+from tinygrad_edu.graph import modes
+from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.reader import graph_reader
+from tinygrad_edu.graph.tensor import Tensor, make
+from tinygrad_edu.ops.table import array_reader
+
+TensorOrTensors = Tensor | Sequence[Tensor]
+
+
+def backward(root: Tensor, gradient: Tensor | None, create_graph: bool) -> None:
+    """Add the gradient of `root` to the `.grad` of every leaf; see `Tensor.backward`."""
+    start = _start("backward", root, gradient)
+    order = _order([root.node])
+    cotangents = _pull_back([(root.node, start)], order, create_graph)
+    for node in order:
+        if node in cotangents and (node.op is None or node.retains_grad):
+            _accumulate(node, cotangents[node], create_graph)
+
+
+def _accumulate(node: Node, cotangent: Tensor, create_graph: bool) -> None:
+    with modes.set_grad_enabled(create_graph):
+        node.grad = cotangent if node.grad is None else node.grad + cotangent
+
+
+def grad(
+    outputs: TensorOrTensors,
+    inputs: TensorOrTensors,
+    grad_outputs: TensorOrTensors | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`, as torch.autograd.grad gives them.
+
+    Outputs: one tensor or several; `grad_outputs` holds a cotangent for each that has more than
+    one element. Inputs: any tensors of the graph, leaves or not. With `create_graph` the results
+    can be differentiated again. `retain_graph` is accepted for torch's sake: graphs are always
+    retained here.
+
+    Raises `GradientError` for an input that no output depends on, unless `allow_unused`, which
+    returns None for it.
+    """
+    roots, leaves = _sequence(outputs), _sequence(inputs)
+    starts = [None] * len(roots) if grad_outputs is None else _sequence(grad_outputs)
+    if len(starts) != len(roots):
+        raise GradientError(f"grad: {len(roots)} outputs but {len(starts)} grad_outputs.")
+    seeds = [
+        (root.node, _start("grad", root, start)) for root, start in zip(roots, starts, strict=True)
+    ]
+    order = _order([root.node for root in roots], {leaf.node for leaf in leaves})
+    cotangents = _pull_back(seeds, order, create_graph)
+    results = tuple(cotangents.get(leaf.node) for leaf in leaves)
+    if not allow_unused:
+        for position, (leaf, result) in enumerate(zip(leaves, results, strict=True)):
+            if result is None:
+                raise GradientError(
+                    f"grad: input {position} of shape {leaf.shape} "
+                    + (
+                        "is not part of the outputs' graph"
+                        if leaf.requires_grad
+                        else "does not require grad"
+                    )
+                    + "; pass allow_unused=True to get None for it."
+                )
+    return results
+
+
+def _sequence(tensors: Any) -> Sequence[Any]:
+    return tensors if isinstance(tensors, Sequence) else (tensors,)
+
+
+def _start(name: str, root: Tensor, gradient: Tensor | None) -> Tensor:
+    """The cotangent a walk starts from: what was given, or 1 for a single element."""
+    if not root.requires_grad:
+        raise GradientError(
+            f"{name}: this tensor of shape {root.shape} does not require grad: nothing it was "
+            "computed from does (requires_grad=True), or recording was off (tg.no_grad)."
+        )
+    if gradient is None:
+        if root.numel() != 1:
+            raise GradientError(
+                f"{name}: shape {root.shape} has {root.numel()} elements, and only a single one "
+                "has a gradient; reduce it (.sum(), .mean()) or pass the cotangent of its shape."
+            )
+        return make(Node(np.ones(root.shape, root.dtype)))
+    if (gradient.shape, gradient.dtype) != (root.shape, root.dtype):
+        raise ShapeError(
+            f"{name}: the cotangent {describe([gradient])} must have shape and dtype of the "
+            f"output, {describe([root])}."
+        )
+    return gradient
+
+
+def _order(roots: Iterable[Node], targets: set[Node] | None = None) -> list[Node]:
+    """The nodes that carry gradient, operands before results; with `targets`, only those on a way
+    from a root to a target. Iterative, so a chain may be as long as memory allows."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, operands_done = stack.pop()
+        if operands_done:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((x, False) for x in node.inputs if x.requires_grad and x not in seen)
+    if targets is None:
+        return order
+    leading: set[Node] = set()
+    for node in order:
+        if node in targets or any(x in leading for x in node.inputs):
+            leading.add(node)
+    return [node for node in order if node in leading]
+
+
+def _pull_back(
+    seeds: Iterable[tuple[Node, Tensor]], order: Sequence[Node], create_graph: bool
+) -> dict[Node, Tensor]:
+    """The cotangent of every node in `order`, as tensors."""
+    on_graph = create_graph or any(node.is_abstract for node in order[-1:])
+    alive = set(order)
+    cotangents: dict[Node, Any] = {}
+
+    def add(node: Node, cotangent: Any) -> None:
+        before = cotangents.get(node)
+        cotangents[node] = cotangent if before is None else before + cotangent
+
+    with modes.set_grad_enabled(create_graph), np.errstate(all="ignore"):
+        for node, start in seeds:
+            add(node, start if on_graph else start.node.data)
+        for node in reversed(order):
+            if node.op is None or node not in cotangents:
+                continue
+            _refuse_stale(node)
+            wanted = [x in alive for x in node.inputs]
+            if not any(wanted):
+                continue
+            pull = _pull_tensors if on_graph else _pull_arrays
+            for x, cotangent in zip(node.inputs, pull(node, cotangents[node], wanted), strict=True):
+                if cotangent is not None and x in alive:
+                    add(x, cotangent)
+    if on_graph:
+        return cotangents
+    return {node: make(Node(np.asarray(value))) for node, value in cotangents.items()}
+
+
+def _pull_arrays(node: Node, cotangent: Any, wanted: list[bool]) -> list[Any]:
+    """One op's derivative on plain arrays."""
+    assert node.op is not None
+    data = [x.data for x in node.inputs]
+    return node.op.vjp(
+        array_reader(node.data.dtype), cotangent, node.data, data, wanted, **node.params
+    )
+
+
+def _pull_tensors(node: Node, cotangent: Tensor, wanted: list[bool]) -> list[Any]:
+    """One op's derivative on tensors, recorded like everything else."""
+    assert node.op is not None
+    handles = [make(x) for x in node.inputs]
+    return node.op.vjp(
+        graph_reader(node.data.dtype), cotangent, make(node), handles, wanted, **node.params
+    )
+
+
+def _refuse_stale(node: Node) -> None:
+    assert node.op is not None
+    if not node.op.reads:
+        return
+    for position, x in enumerate(node.inputs):
+        if x.changed > node.tick:
+            raise StaleStorageError(
+                f"{node.op.name}: operand {position} of shape {x.shape} was changed after "
+                f"{node.op.name} used it and before its gradient was computed (by an optimizer "
+                "step, load_state_dict or .data); compute the result again, or call backward first."
+            )

@@ -1,0 +1,66 @@
+"""One exception for each mistake a user can make, naming the op, the shapes and the remedy.
+
+Every exception derives from `TinygradError` and from the built-in that NumPy or torch users would
+catch for the same mistake, so existing ``except ValueError`` code keeps working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class TinygradError(Exception):
+    """Base class of everything this package raises on purpose."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """A number or option outside what the function is defined for (n = 0, negative variance)."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """The shapes of the operands do not fit the op."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """The op is not defined for these dtypes, or mixes dtypes that must not be mixed."""
+
+
+class GradientError(TinygradError, RuntimeError):
+    """A derivative was asked for that does not exist or is not recorded."""
+
+
+class StaleStorageError(GradientError):
+    """A tensor's storage changed between the forward pass and the backward pass that reads it."""
+
+
+class InPlaceError(TinygradError, RuntimeError):
+    """An in-place change of a leaf whose history is being recorded."""
+
+
+class TraceError(TinygradError, TypeError):
+    """A value was asked of a tensor that only has a shape."""
+
+
+class DataError(TinygradError, ValueError):
+    """A data set, file or loader that cannot be what it claims to be."""
+
+
+class CheckpointError(TinygradError, ValueError):
+    """A state dictionary or checkpoint that does not belong to the model it is loaded into."""
+
+
+def describe(specs: Iterable[object]) -> str:
+    """Shapes and dtypes of operands for a message: ``(2, 3) float32 and (4,) float32``."""
+    return " and ".join(
+        f"{tuple(getattr(spec, 'shape', ()))} {getattr(spec, 'dtype', '')}".strip()
+        for spec in specs
+    )
+
+
+def cannot_broadcast(name: str, shapes: Sequence[tuple[int, ...]]) -> ShapeError:
+    """The error for operands whose shapes do not broadcast together."""
+    listed = " and ".join(str(tuple(shape)) for shape in shapes)
+    return ShapeError(
+        f"{name}: shapes {listed} do not broadcast. Compared from the right, each pair of sizes "
+        "must be equal or one of them 1; add axes of size 1 with x[:, None] or reshape."
+    )

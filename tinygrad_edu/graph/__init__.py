@@ -1,0 +1,1 @@
+"""From expressions to a graph: `Tensor`, `Value`, and what records them."""

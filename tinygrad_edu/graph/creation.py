@@ -1,0 +1,149 @@
+"""New tensors from data, patterns and random numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import ArgumentError, DTypeError
+from tinygrad_edu.graph.axes import unpack
+from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.tensor import Tensor, make
+from tinygrad_edu.ops import dtypes
+
+DType = Any
+"""Anything `numpy.dtype` accepts."""
+
+
+def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """A tensor holding a copy of `data`: nested lists, numbers, arrays or a tensor.
+
+    Python floats become float32, Python integers int64 (as torch.tensor); arrays keep their dtype.
+    """
+    return make(Node(_to_array(data, dtype, whole=dtypes.int64)), requires_grad)
+
+
+def _to_array(data: Any, dtype: DType, whole: np.dtype[Any]) -> np.ndarray:
+    """A fresh array; `whole` is what Python integers become."""
+    if isinstance(data, Tensor):
+        data = data.node.data
+    has_dtype = hasattr(data, "dtype")
+    try:
+        array = np.array(data, dtype)
+    except (ValueError, TypeError) as error:
+        raise DTypeError(
+            f"tensor: cannot make numbers of {type(data).__name__}: {error}. Nested lists must be "
+            "rectangular and hold numbers only."
+        ) from None
+    dtypes.category(array.dtype)
+    if dtype is None and not has_dtype:
+        if array.dtype.kind == "f":
+            array = array.astype(dtypes.default_float)
+        elif array.dtype.kind in "iu":
+            array = array.astype(whole)
+    return array
+
+
+def zeros(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """All zeros."""
+    return full(unpack(size), 0.0, dtype=dtype, requires_grad=requires_grad)
+
+
+def ones(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """All ones."""
+    return full(unpack(size), 1.0, dtype=dtype, requires_grad=requires_grad)
+
+
+def full(
+    size: Sequence[int], fill_value: float, dtype: DType = None, requires_grad: bool = False
+) -> Tensor:
+    """Every element `fill_value`; its Python type decides the dtype unless one is given."""
+    dtype = dtypes.of_number(fill_value, None) if dtype is None else dtype
+    return make(Node(np.full(_checked(size), fill_value, dtype)), requires_grad)
+
+
+def zeros_like(x: Tensor, dtype: DType = None) -> Tensor:
+    """Zeros of the shape and dtype of `x`."""
+    return zeros(x.shape, dtype=dtype or x.dtype)
+
+
+def ones_like(x: Tensor, dtype: DType = None) -> Tensor:
+    """Ones of the shape and dtype of `x`."""
+    return ones(x.shape, dtype=dtype or x.dtype)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, dtype: DType = None) -> Tensor:
+    """start, start + step, ... below end; `arange(n)` counts from 0."""
+    first, last = (0, start) if end is None else (start, end)
+    whole = all(isinstance(n, int) for n in (first, last, step))
+    dtype = dtype or (dtypes.int64 if whole else dtypes.default_float)
+    return make(Node(np.arange(first, last, step).astype(dtype)))
+
+
+def linspace(start: float, end: float, steps: int, dtype: DType = None) -> Tensor:
+    """`steps` evenly spaced numbers from start to end, both included."""
+    return make(Node(np.linspace(start, end, steps).astype(dtype or dtypes.default_float)))
+
+
+def eye(n: int, m: int | None = None, dtype: DType = None) -> Tensor:
+    """The n x m matrix with ones on the diagonal."""
+    return make(Node(np.eye(n, m, dtype=dtype or dtypes.default_float)))
+
+
+# ------------------------------------------------------------------------------ random numbers
+
+
+class _Keys(threading.local):
+    """Counter-based randomness: draw number `count` under `seed` is one fixed stream, whatever
+    else was drawn and by how many threads."""
+
+    seed = 0
+    count = 0
+
+
+_keys = _Keys()
+
+
+def manual_seed(seed: int) -> None:
+    """Start the sequence of random draws over, under this seed (0 to 2^64 - 1)."""
+    if not 0 <= seed < 2**64:
+        raise ArgumentError(f"manual_seed: needs 0 <= seed < 2**64, got {seed}.")
+    _keys.seed, _keys.count = seed, 0
+
+
+def generator() -> np.random.Generator:
+    """The generator of the next draw: Philox (Salmon et al. 2011) keyed by seed and draw number."""
+    key = np.array([_keys.seed, _keys.count], np.uint64)
+    _keys.count += 1
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def randn(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Independent standard normal numbers."""
+    dtype = np.dtype(dtype or dtypes.default_float)
+    return make(Node(generator().standard_normal(_checked(unpack(size)), dtype)), requires_grad)
+
+
+def rand(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Independent numbers, uniform on [0, 1)."""
+    dtype = np.dtype(dtype or dtypes.default_float)
+    return make(Node(generator().random(_checked(unpack(size)), dtype)), requires_grad)
+
+
+def randint(low: int, high: int, size: Sequence[int]) -> Tensor:
+    """Independent int64 numbers, uniform on low, ..., high - 1."""
+    return make(Node(generator().integers(low, high, _checked(size))))
+
+
+def randperm(n: int) -> Tensor:
+    """A random order of 0, ..., n - 1."""
+    return make(Node(generator().permutation(n)))
+
+
+def _checked(size: Sequence[int]) -> tuple[int, ...]:
+    if any(n < 0 for n in size):
+        raise ArgumentError(f"a shape has no negative sizes, got {tuple(size)}.")
+    return tuple(size)

@@ -1,0 +1,132 @@
+"""The graph is data: a node is an op, its operand nodes, its parameters and its value.
+
+Nothing here knows a derivative. `record` runs an op and, where somebody may ask for a gradient,
+remembers it; `tinygrad_edu.derive` walks what was remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.graph.modes import state
+from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.ops.structural import cast
+from tinygrad_edu.ops.table import Op
+
+
+class Abstract:
+    """Stands where an array would: a shape and a dtype, no values. What a trace computes with."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+
+_NO_PARAMS: Mapping[str, Any] = {}
+
+
+class Node:
+    """One value in the graph. `op` is None for a leaf."""
+
+    __slots__ = (
+        "changed",
+        "data",
+        "grad",
+        "inputs",
+        "op",
+        "params",
+        "requires_grad",
+        "retains_grad",
+        "tick",
+    )
+
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = False,
+        op: Op | None = None,
+        inputs: tuple[Node, ...] = (),
+        params: Mapping[str, Any] = _NO_PARAMS,
+    ) -> None:
+        self.data = data
+        self.requires_grad = requires_grad
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.grad: Any = None
+        self.retains_grad = False
+        self.tick = clock.now
+        self.changed = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the value."""
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def is_abstract(self) -> bool:
+        """Whether the value is a shape only."""
+        return self.data.__class__ is Abstract
+
+    def assign(self, data: np.ndarray) -> None:
+        """Give a leaf a new value. Graphs that read the old one are stale from here on."""
+        clock.now += 1
+        self.changed = clock.now
+        self.data = data
+
+
+class _Clock:
+    """Counts assignments. A node recorded before its operand last changed must not be
+    differentiated with the operand's new value."""
+
+    now = 0
+
+
+clock = _Clock()
+
+
+def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
+    """Run `op` on the nodes' values and remember it if its gradient may be asked for.
+
+    Where any operand is abstract the result is, and the op is always remembered."""
+    dtype = op.prepare(nodes)
+    if dtype is not None:
+        nodes = [
+            node if i < op.selects or node.data.dtype == dtype else _cast(node, dtype)
+            for i, node in enumerate(nodes)
+        ]
+    requires_grad = abstract = False
+    for node in nodes:
+        requires_grad = requires_grad or node.requires_grad
+        abstract = abstract or node.data.__class__ is Abstract
+    if abstract:
+        data: Any = Abstract(*op.infer(*nodes, **params))
+    else:
+        data = _forward(op, nodes, params)
+    requires_grad = requires_grad and op.differentiable and state.recording and is_float(data.dtype)
+    if requires_grad or abstract:
+        return Node(data, requires_grad, op, tuple(nodes), params)
+    return Node(data)
+
+
+def _cast(node: Node, dtype: np.dtype[Any]) -> Node:
+    return record(cast, (node,), {"dtype": dtype})
+
+
+def _forward(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> np.ndarray:
+    try:
+        data = op.forward(*[node.data for node in nodes], **params)
+    except (ValueError, TypeError, IndexError):
+        op.infer(*nodes, **params)  # raises the specific error if the shapes are at fault
+        raise
+    return data if data.__class__ is np.ndarray else np.asarray(data)

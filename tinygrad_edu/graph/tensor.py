@@ -1,0 +1,472 @@
+"""`Tensor`: the handle users hold on a node of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu import ops
+from tinygrad_edu.errors import DTypeError, GradientError, InPlaceError, ShapeError, TraceError
+from tinygrad_edu.graph import functions, indexing, modes, reader
+from tinygrad_edu.graph.node import Abstract, Node
+from tinygrad_edu.graph.reader import apply
+from tinygrad_edu.ops import dtypes
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    Tensors are compared with torch's in names and defaults. What differs: arithmetic never writes
+    into memory that a graph may still need. ``x += y`` and ``x[i] = y`` compute a new value and let
+    the name `x` stand for it; slices are values, not windows.
+
+    `Tensor(data)` makes float32 of Python numbers and keeps the dtype of NumPy arrays.
+    """
+
+    __slots__ = ("__weakref__", "node")
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        from tinygrad_edu.graph.creation import _to_array
+
+        self.node = Node(_to_array(data, dtype, whole=dtypes.default_float))
+        if requires_grad:
+            self.requires_grad_()
+
+    # -------------------------------------------------------------------------- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return self.node.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype."""
+        return self.node.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size along one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a zero-dimensional tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        if self.node.is_abstract:
+            return f"tensor(shape={self.shape}, dtype={self.dtype}, no values)"
+        body = np.array2string(self.node.data, separator=", ", prefix="tensor(")
+        dtype = "" if self.dtype in _SILENT_DTYPES else f", dtype={self.dtype}"
+        if self.node.op is not None:
+            return f"tensor({body}{dtype}, grad_fn=<{self.node.op.name}>)"
+        return f"tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+    # -------------------------------------------------------------------------- its values
+
+    def _values(self, asked: str) -> np.ndarray:
+        if self.node.is_abstract:
+            raise TraceError(
+                f"{asked} asks for the values of a tensor of shape {self.shape} that is being "
+                "traced on shapes alone; keep decisions on data out of the traced function "
+                "(tg.where selects element by element)."
+            )
+        return self.node.data  # type: ignore[no-any-return]
+
+    def numpy(self) -> np.ndarray:
+        """A read-only view of the values. Raises while the tensor requires grad: detach() first."""
+        if self.requires_grad:
+            raise GradientError(
+                "numpy: this tensor requires grad, and NumPy would not record what is done to it; "
+                "write .detach().numpy()."
+            )
+        view = self._values("numpy()").view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(f"item: shape {self.shape} has {self.numel()} elements, not one.")
+        return self._values("item()").item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._values("tolist()").tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iub":
+            raise DTypeError(f"only integer tensors are indices, not {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(
+                f"bool: shape {self.shape} has {self.numel()} truth values; reduce them first, for "
+                "example with (x > 0).sum() > 0."
+            )
+        return bool(self._values("a condition").item())
+
+    # -------------------------------------------------------------------------- gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self.node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients (or stop asking); only leaves of float dtype can be asked."""
+        if requires_grad and not dtypes.is_float(self.dtype):
+            raise DTypeError(
+                f"requires_grad: {self.dtype} has no derivatives; convert with .float() first."
+            )
+        if not requires_grad and self.node.op is not None:
+            raise GradientError("requires_grad: only a leaf can stop asking; use .detach().")
+        self.node.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user rather than by an op."""
+        return self.node.op is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up for this leaf so far, or None."""
+        return self.node.grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
+            raise ShapeError(
+                f"grad: {value.shape} {value.dtype} is not the gradient of {self.shape} "
+                f"{self.dtype}; shapes and dtypes must agree."
+            )
+        self.node.grad = value
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this interior tensor, too, when `backward` passes it."""
+        if not self.requires_grad:
+            raise GradientError("retain_grad: this tensor does not require grad.")
+        self.node.retains_grad = True
+
+    def backward(self, gradient: Tensor | None = None, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf it depends on.
+
+        `gradient` is the cotangent to start from; it may be left out for a single element. With
+        `create_graph` the gradients can be differentiated again."""
+        modes.derivative_engine().backward(self, gradient, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same values as a constant."""
+        return make(Node(self.node.data))
+
+    # -------------------------------------------------------------------------- changing values
+
+    @property
+    def data(self) -> Tensor:
+        """The values as a constant; assign to it to change a tensor behind autograd's back (what
+        optimizers do). A graph that still needs the old values then refuses to run backward."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = value.node.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
+        if (value.shape, value.dtype) != (self.shape, self.dtype):
+            raise ShapeError(
+                f"data: {value.shape} {value.dtype} cannot replace {self.shape} {self.dtype}; "
+                "shapes and dtypes must agree."
+            )
+        self.node.assign(value)
+
+    def _replace(self, value: Tensor, what: str) -> Tensor:
+        """Let this handle stand for `value`: in-place arithmetic that invalidates no graph."""
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ShapeError(
+                f"{what}: the result {value.shape} {value.dtype} does not fit in place into "
+                f"{self.shape} {self.dtype}; write x = x {what[:-1]} y instead."
+            )
+        if not self.is_leaf or not self.requires_grad:
+            self.node = value.node
+        elif modes.state.recording:
+            raise InPlaceError(
+                f"{what}: this leaf of shape {self.shape} requires grad, and changing it in place "
+                "would lose its gradient; compute a new tensor, or update it under tg.no_grad()."
+            )
+        else:
+            self.node.assign(value.node.data)
+        return self
+
+    def __iadd__(self, other: Operand) -> Tensor:
+        return self._replace(self + other, "+=")
+
+    def __isub__(self, other: Operand) -> Tensor:
+        return self._replace(self - other, "-=")
+
+    def __imul__(self, other: Operand) -> Tensor:
+        return self._replace(self * other, "*=")
+
+    def __itruediv__(self, other: Operand) -> Tensor:
+        return self._replace(self / other, "/=")
+
+    # -------------------------------------------------------------------------- arithmetic
+
+    def __add__(self, other: Operand) -> Tensor:
+        return apply(ops.add, self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return apply(ops.add, other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return apply(ops.sub, self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return apply(ops.sub, other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return apply(ops.mul, self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return apply(ops.mul, other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return apply(ops.div, self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return apply(ops.div, other, self)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return apply(ops.pow, self, other)
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return apply(ops.pow, other, self)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return functions.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return functions.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return apply(ops.neg, self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return apply(ops.abs, self)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return apply(ops.lt, self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return apply(ops.le, self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return apply(ops.gt, self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return apply(ops.ge, self, other)
+
+    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return apply(ops.eq, self, other)
+
+    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return apply(ops.ne, self, other)
+
+    def __invert__(self) -> Tensor:
+        return apply(ops.logical_not, self)
+
+    def __and__(self, other: Operand) -> Tensor:
+        return apply(ops.logical_and, self, other)
+
+    def __or__(self, other: Operand) -> Tensor:
+        return apply(ops.logical_or, self, other)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return indexing.read(self, key)
+
+    def __setitem__(self, key: Any, value: Operand) -> None:
+        self._replace(indexing.write(self, key, value), "x[i] =")
+
+    # -------------------------------------------------------------------------- functions
+
+    add = functions.add
+    sub = functions.sub
+    mul = functions.mul
+    div = functions.div
+    pow = functions.pow
+    neg = functions.neg
+    abs = functions.abs
+    exp = functions.exp
+    expm1 = functions.expm1
+    log = functions.log
+    log1p = functions.log1p
+    sqrt = functions.sqrt
+    rsqrt = functions.rsqrt
+    sign = functions.sign
+    floor = functions.floor
+    sin = functions.sin
+    cos = functions.cos
+    tan = functions.tan
+    sinh = functions.sinh
+    cosh = functions.cosh
+    tanh = functions.tanh
+    asin = functions.asin
+    acos = functions.acos
+    atan = functions.atan
+    erf = functions.erf
+    sigmoid = functions.sigmoid
+    relu = functions.relu
+    maximum = functions.maximum
+    minimum = functions.minimum
+    clamp = functions.clamp
+    lt = functions.lt
+    le = functions.le
+    gt = functions.gt
+    ge = functions.ge
+    eq = functions.eq
+    ne = functions.ne
+    logical_and = functions.logical_and
+    logical_or = functions.logical_or
+    logical_not = functions.logical_not
+    sum = functions.sum
+    mean = functions.mean
+    var = functions.var
+    std = functions.std
+    norm = functions.norm
+    amax = functions.amax
+    amin = functions.amin
+    argmax = functions.argmax
+    argmin = functions.argmin
+    softmax = functions.softmax
+    log_softmax = functions.log_softmax
+    logsumexp = functions.logsumexp
+    matmul = functions.matmul
+    reshape = functions.reshape
+    flatten = functions.flatten
+    squeeze = functions.squeeze
+    unsqueeze = functions.unsqueeze
+    permute = functions.permute
+    transpose = functions.transpose
+    expand = functions.expand
+    view = functions.reshape
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return functions.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
+        return functions.transpose(self, -1, -2)
+
+    # -------------------------------------------------------------------------- conversion
+
+    def to(self, dtype: Any) -> Tensor:
+        """The same values in another dtype; itself if nothing changes."""
+        dtype = np.dtype(dtype)
+        dtypes.category(dtype)
+        return self if dtype == self.dtype else apply(ops.cast, self, dtype=dtype)
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return self.to(dtypes.float32)
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return self.to(dtypes.float64)
+
+    def long(self) -> Tensor:
+        """As int64."""
+        return self.to(dtypes.int64)
+
+    # -------------------------------------------------------------------------- NumPy's protocol
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Tensor:
+        """NumPy's functions stay in the graph: ``np.exp(t)`` is a Tensor."""
+        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
+        function = getattr(functions, name, None)
+        if method != "__call__" or kwargs or function is None:
+            raise DTypeError(
+                f"np.{ufunc.__name__}: has no differentiable counterpart here"
+                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use a tg function, or "
+                "t.detach().numpy() to leave the graph."
+            )
+        return function(*inputs)  # type: ignore[no-any-return]
+
+
+Operand = Tensor | np.ndarray | np.generic | float | int | bool
+"""What may stand beside a tensor in arithmetic."""
+
+_SILENT_DTYPES = (dtypes.float32, dtypes.int64, dtypes.boolean)
+_UFUNC_NAMES = {
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "power": "pow",
+    "negative": "neg",
+    "absolute": "abs",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "equal": "eq",
+    "not_equal": "ne",
+}
+
+
+def make(node: Node, requires_grad: bool = False) -> Tensor:
+    """A handle on `node`."""
+    handle = object.__new__(Tensor)
+    handle.node = node
+    if requires_grad:
+        handle.requires_grad_()
+    return handle
+
+
+def abstract(shape: tuple[int, ...], dtype: Any = dtypes.default_float) -> Tensor:
+    """A tensor without values: functions of it compute shapes and record every op."""
+    return make(Node(Abstract(tuple(shape), np.dtype(dtype))))
+
+
+reader.make_tensor = make

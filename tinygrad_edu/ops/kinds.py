@@ -1,0 +1,307 @@
+"""The kinds of ops. A kind supplies what other libraries repeat for every op.
+
+| kind           | its author writes                 | vjp, shape and dtype come from       |
+|----------------|-----------------------------------|--------------------------------------|
+| elementwise    | a scalar rule and its partials    | broadcasting                         |
+| linear         | the op and its transpose          | the transpose                        |
+| bilinear       | the product and two transposes    | the transposes                       |
+| selection      | which elements are taken          | a mask, a tie shared evenly          |
+| constant       | the rule alone                    | nothing: its derivative is zero      |
+
+Composites (`composite.py`) are plain functions over these; they need no kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import cannot_broadcast
+from tinygrad_edu.ops import arrays
+from tinygrad_edu.ops.dtypes import Spec, boolean, default_float, is_float, promote
+from tinygrad_edu.ops.table import Op, Reader
+
+Rule = Callable[..., Any]
+Shape = tuple[int, ...]
+
+
+def broadcast(name: str, shapes: Sequence[Shape]) -> Shape:
+    """The common shape, or a `ShapeError` naming the op."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise cannot_broadcast(name, shapes) from None
+
+
+def sum_to(m: Reader, g: Any, shape: Shape) -> Any:
+    """The transpose of broadcasting: add up the axes along which `shape` was repeated."""
+    if g.shape == shape:
+        return g
+    extra = len(g.shape) - len(shape)
+    repeated = tuple(
+        axis
+        for axis, size in enumerate(g.shape)
+        if axis < extra or (shape[axis - extra] == 1 and size != 1)
+    )
+    return m.reshape(m.sum(g, axes=repeated, keepdims=True), shape=shape)
+
+
+class Elementwise(Op):
+    """A scalar rule, applied to each element of the broadcast operands.
+
+    `partials[i](m, y, *xs, **params)` is the derivative of the result with respect to operand i,
+    in terms of the result `y` and the operands; a number where it is constant, None for an operand
+    that only selects.
+    `result` says what dtypes go through: "same" keeps the promoted dtype, "float" makes integers
+    float first, "bool" answers a question.
+    """
+
+    kind = "elementwise"
+
+    def __init__(
+        self,
+        rule: Rule,
+        partials: Sequence[Rule | int | None],
+        result: str = "same",
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(rule.__name__, rule.__doc__)
+        self.rule = rule
+        self.partials = tuple(_constantly(p) if isinstance(p, int) else p for p in partials)
+        self.reads = any(callable(p) for p in partials)
+        self.result = result
+        self.quiet = quiet
+        self.arity = len(self.partials)
+        self.selects = next((i for i, p in enumerate(self.partials) if p is not None), 0)
+
+    def prepare(self, specs: Sequence[Spec]) -> np.dtype[Any] | None:
+        valued = specs[self.selects :]
+        dtype = valued[0].dtype
+        if any(spec.dtype != dtype for spec in valued):
+            dtype = promote(valued)
+            if self.result == "float" and not is_float(dtype):
+                return default_float
+            return dtype
+        return default_float if self.result == "float" and not is_float(dtype) else None
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        if self.quiet:
+            return self.rule(arrays, *xs, **params)
+        with np.errstate(all="ignore"):
+            return self.rule(arrays, *xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        shape = broadcast(self.name, [x.shape for x in xs])
+        return shape, boolean if self.result == "bool" else promote(xs[self.selects :])
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        return [
+            sum_to(m, _times(m, g, rule(m, y, *xs, **params)), x.shape) if want and rule else None
+            for x, want, rule in zip(xs, wanted, self.partials, strict=True)
+        ]
+
+
+def _constantly(number: int) -> Rule:
+    """The partial of a rule whose derivative is the same number everywhere."""
+    return lambda m, y, *xs: number
+
+
+def _times(m: Reader, g: Any, factor: Any) -> Any:
+    """g * factor; a condition as factor selects, so that inf * 0 never arises outside it."""
+    if isinstance(factor, int):
+        return g if factor == 1 else -g if factor == -1 else g * factor
+    return m.where(factor, g, 0) if factor.dtype == boolean else g * factor
+
+
+class Constant(Elementwise):
+    """An elementwise rule whose derivative is zero wherever it exists (comparisons, floor)."""
+
+    kind = "constant"
+    differentiable = False
+
+    def __init__(self, rule: Rule, arity: int, result: str = "bool") -> None:
+        super().__init__(rule, (None,) * arity, result, quiet=True)
+
+
+class Linear(Op):
+    """Linear in its first operand; any further operands are integer indices.
+
+    `transpose(m, g, x, *indices, **params)` maps a cotangent of the result back; only the shape
+    and dtype of `x` may be used.
+    """
+
+    kind = "linear"
+    reads = False
+
+    def __init__(self, forward: Rule, shape: Rule, transpose: Rule, view: bool = False) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self._forward = forward
+        self._shape = shape
+        self.transpose = transpose
+        self.view = view
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return self._forward(*xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), xs[0].dtype
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        return [self.transpose(m, g, *xs, **params), *[None] * (len(xs) - 1)]
+
+
+class Join(Linear):
+    """Linear in all its operands together (concatenation): the transpose gives one for each."""
+
+    def prepare(self, specs: Sequence[Spec]) -> np.dtype[Any] | None:
+        dtype = promote(specs)
+        return None if all(spec.dtype == dtype for spec in specs) else dtype
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        return [
+            self.transpose(m, g, xs, i, **params) if want else None for i, want in enumerate(wanted)
+        ]
+
+
+class Bilinear(Op):
+    """Linear in each of two operands: a product and its two transposes `(m, g, a, b)`."""
+
+    kind = "bilinear"
+
+    def __init__(self, forward: Rule, shape: Rule, left: Rule, right: Rule) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self._forward = forward
+        self._shape = shape
+        self.transposes = (left, right)
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return self._forward(*xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), xs[0].dtype
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        return [
+            sum_to(m, transpose(m, g, *xs, **params), x.shape) if want else None
+            for x, want, transpose in zip(xs, wanted, self.transposes, strict=True)
+        ]
+
+
+class Selection(Op):
+    """Takes some elements along axes. `forward` and `shape` as for a linear op; where several
+    elements tie, they share the cotangent evenly, as torch's amax and amin do."""
+
+    kind = "selection"
+
+    def __init__(self, forward: Rule, shape: Rule) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self._forward = forward
+        self._shape = shape
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return self._forward(*xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), xs[0].dtype
+
+    def vjp(
+        self,
+        m: Reader,
+        g: Any,
+        y: Any,
+        xs: Sequence[Any],
+        wanted: Sequence[bool],
+        **params: Any,
+    ) -> list[Any]:
+        (x,) = xs
+        axes = params["axes"]
+        kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+        taken = m.cast(m.eq(x, m.reshape(y, shape=kept)), dtype=g.dtype)
+        share = taken / m.sum(taken, axes=axes, keepdims=True)
+        return [m.reshape(g, shape=kept) * share]
+
+
+class Index(Op):
+    """A selection's positions (argmax): integers, without a derivative."""
+
+    kind = "constant"
+    differentiable = False
+
+    def __init__(self, forward: Rule, shape: Rule, dtype: np.dtype[Any]) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self._forward = forward
+        self._shape = shape
+        self.dtype = dtype
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return self._forward(*xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), self.dtype
+
+
+class Cast(Op):
+    """Changes the dtype; the cotangent is cast back."""
+
+    kind = "cast"
+    reads = False
+
+    def __init__(self, name: str, doc: str) -> None:
+        super().__init__(name, doc)
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        (x,) = xs
+        return x.astype(params["dtype"])
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return xs[0].shape, params["dtype"]
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        return [m.cast(g, dtype=xs[0].dtype)]
+
+
+def elementwise(*partials: Rule | int | None, result: str = "same", quiet: bool = False) -> Any:
+    """Register the decorated scalar rule with one partial for each operand."""
+    return lambda rule: Elementwise(rule, partials, result, quiet)
+
+
+def constant(arity: int, result: str = "bool") -> Any:
+    """Register the decorated scalar rule as one without a derivative."""
+    return lambda rule: Constant(rule, arity, result)
+
+
+def linear(shape: Rule, transpose: Rule, view: bool = False) -> Any:
+    """Register the decorated function of arrays with its shape rule and transpose."""
+    return lambda forward: Linear(forward, shape, transpose, view)
+
+
+def join(shape: Rule, transpose: Rule) -> Any:
+    """Register a function of several arrays, linear in all of them."""
+    return lambda forward: Join(forward, shape, transpose)
+
+
+def bilinear(shape: Rule, left: Rule, right: Rule) -> Any:
+    """Register the decorated product with its shape rule and both transposes."""
+    return lambda forward: Bilinear(forward, shape, left, right)
+
+
+def selection(shape: Rule) -> Any:
+    """Register the decorated reduction that selects elements."""
+    return lambda forward: Selection(forward, shape)
+
+
+def index(shape: Rule, dtype: np.dtype[Any]) -> Any:
+    """Register the decorated function that returns positions."""
+    return lambda forward: Index(forward, shape, dtype)

@@ -1,0 +1,210 @@
+"""Linear ops that move, add or repeat elements: each beside its transpose.
+
+Axes are normalised, non-negative tuples by the time an op sees them (`tinygrad_edu.graph` accepts
+torch's and NumPy's spellings).
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.ops.dtypes import int64, is_float
+from tinygrad_edu.ops.kinds import Cast, index, join, linear, selection, sum_to
+
+
+def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    """The shape after reducing over `axes`."""
+    if keepdims:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+# ------------------------------------------------------------------------------ sums
+
+_BLOCK = 128
+"""Rows added naively before partial sums are combined: NumPy's own pairwise block length."""
+
+
+def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """Sum with an error that grows with log n.
+
+    NumPy adds pairwise along the fastest axis only; along any other it keeps one running float32
+    total per element. Long slow axes are therefore summed in blocks, whose totals are summed next.
+    """
+    if x.dtype.itemsize < 8 and is_float(x.dtype) and len(axes) == 1 and axes[0] != x.ndim - 1:
+        (axis,) = axes
+        while x.shape[axis] > _BLOCK:
+            whole = x.shape[axis] // _BLOCK
+            head, tail = np.split(x, [whole * _BLOCK], axis=axis)
+            blocks = head.reshape(*x.shape[:axis], whole, _BLOCK, *x.shape[axis + 1 :])
+            x = np.concatenate(
+                [blocks.sum(axis=axis + 1), tail.sum(axis=axis, keepdims=True)], axis
+            )
+    return x.sum(axis=axes, keepdims=keepdims)
+
+
+@linear(
+    shape=lambda x, axes, keepdims: reduced(x.shape, axes, keepdims),
+    transpose=lambda m, g, x, axes, keepdims: m.expand(
+        m.reshape(g, shape=reduced(x.shape, axes, True)), shape=x.shape
+    ),
+)
+def sum(x, axes, keepdims):
+    """The sum over `axes`."""
+    return add_up(x, axes, keepdims)
+
+
+@linear(
+    shape=lambda x, shape: shape, transpose=lambda m, g, x, shape: sum_to(m, g, x.shape), view=True
+)
+def expand(x, shape):
+    """Repeat along axes of size 1 (and new leading axes) until the shape is `shape`."""
+    return np.broadcast_to(x, shape)
+
+
+# ------------------------------------------------------------------------------ layout
+
+
+@linear(
+    shape=lambda x, shape: shape,
+    transpose=lambda m, g, x, shape: m.reshape(g, shape=x.shape),
+    view=True,
+)
+def reshape(x, shape):
+    """The same elements in row-major order under another shape."""
+    return np.reshape(x, shape)
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    inverse = [0] * len(axes)
+    for position, axis in enumerate(axes):
+        inverse[axis] = position
+    return tuple(inverse)
+
+
+@linear(
+    shape=lambda x, axes: tuple(x.shape[axis] for axis in axes),
+    transpose=lambda m, g, x, axes: m.permute(g, axes=_inverse(axes)),
+    view=True,
+)
+def permute(x, axes):
+    """Reorder the axes: axis i of the result is axis `axes[i]` of x."""
+    return np.transpose(x, axes)
+
+
+# ------------------------------------------------------------------------------ indexing
+
+
+class Key:
+    """An index expression whose integer arrays are operands of the op: `parts` holds slices,
+    integers, None and Ellipsis, and `Key.ARRAY` where the next index operand goes."""
+
+    __slots__ = ("parts",)
+    ARRAY = object()
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+    def fill(self, indices: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The expression NumPy understands."""
+        rest = iter(indices)
+        return tuple(next(rest) if part is Key.ARRAY else part for part in self.parts)
+
+    @property
+    def is_basic(self) -> bool:
+        """No index arrays: every element is addressed at most once."""
+        return Key.ARRAY not in self.parts
+
+    def __repr__(self) -> str:
+        return ", ".join("array" if part is Key.ARRAY else repr(part) for part in self.parts)
+
+
+def _indexed_shape(x, *indices, key):
+    probe = np.broadcast_to(np.empty((), np.bool_), x.shape)
+    filled = key.fill(tuple(np.zeros(i.shape, np.intp) for i in indices))
+    try:
+        return probe[filled].shape
+    except IndexError as error:
+        raise ShapeError(f"getitem: index [{key}] does not fit shape {x.shape}: {error}") from None
+
+
+@linear(
+    shape=_indexed_shape,
+    transpose=lambda m, g, x, *indices, key: m.scatter(g, *indices, key=key, shape=x.shape),
+)
+def getitem(x, *indices, key):
+    """x[key], NumPy's basic and advanced indexing."""
+    return x[key.fill(indices)]
+
+
+@linear(
+    shape=lambda x, *indices, key, shape: shape,
+    transpose=lambda m, g, x, *indices, key, shape: m.getitem(g, *indices, key=key),
+)
+def scatter(x, *indices, key, shape):
+    """Zeros of `shape` with x added at `key`; an element addressed twice receives both."""
+    result = np.zeros(shape, x.dtype)
+    if key.is_basic:
+        result[key.fill(indices)] = x
+    else:
+        np.add.at(result, key.fill(indices), x)
+    return result
+
+
+# ------------------------------------------------------------------------------ joining
+
+
+def _joined_shape(*xs, axis):
+    first = xs[0].shape
+    for x in xs:
+        rest = x.shape[:axis] + x.shape[axis + 1 :]
+        if len(x.shape) != len(first) or rest != first[:axis] + first[axis + 1 :]:
+            listed = " and ".join(str(x.shape) for x in xs)
+            raise ShapeError(f"concat: shapes {listed} may differ along axis {axis} only.")
+    return (*first[:axis], builtins.sum(x.shape[axis] for x in xs), *first[axis + 1 :])
+
+
+def _own_slice(m, g, xs, i, axis):
+    start = builtins.sum(x.shape[axis] for x in xs[:i])
+    span = slice(start, start + xs[i].shape[axis])
+    return m.getitem(g, key=Key((slice(None),) * axis + (span,)))
+
+
+@join(shape=_joined_shape, transpose=_own_slice)
+def concat(*xs, axis):
+    """The operands one after another along `axis`."""
+    return np.concatenate(xs, axis)
+
+
+# ------------------------------------------------------------------------------ selecting
+
+
+@selection(shape=lambda x, axes, keepdims: reduced(x.shape, axes, keepdims))
+def amax(x, axes, keepdims):
+    """The largest element over `axes`; ties share the gradient evenly."""
+    return np.max(x, axis=axes, keepdims=keepdims)
+
+
+@selection(shape=lambda x, axes, keepdims: reduced(x.shape, axes, keepdims))
+def amin(x, axes, keepdims):
+    """The smallest element over `axes`; ties share the gradient evenly."""
+    return np.min(x, axis=axes, keepdims=keepdims)
+
+
+@index(shape=lambda x, axis, keepdims: reduced(x.shape, (axis,), keepdims), dtype=int64)
+def argmax(x, axis, keepdims):
+    """The position of the first largest element along `axis`."""
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@index(shape=lambda x, axis, keepdims: reduced(x.shape, (axis,), keepdims), dtype=int64)
+def argmin(x, axis, keepdims):
+    """The position of the first smallest element along `axis`."""
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+cast = Cast("cast", "The same values in another dtype.")
