@@ -1,0 +1,1 @@
+"""The tests, folder for folder as the source, and `peers` beside them."""
