@@ -29,6 +29,7 @@ from tinygrad_edu.graph.creation import (
 from tinygrad_edu.graph.functions import *  # noqa: F403
 from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.graph.value import Value
 from tinygrad_edu.ops.dtypes import boolean as bool
 from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
 

@@ -21,6 +21,14 @@ class ShapeError(TinygradError, ValueError):
     """The shapes of the operands do not fit the op."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that the operand does not have, or the same axis named twice."""
+
+
+class IndexingError(TinygradError, IndexError):
+    """An index, or a mask, that does not fit the tensor it is applied to."""
+
+
 class DTypeError(TinygradError, TypeError):
     """The op is not defined for these dtypes, or mixes dtypes that must not be mixed."""
 
@@ -43,6 +51,18 @@ class TraceError(TinygradError, TypeError):
 
 class DataError(TinygradError, ValueError):
     """A data set, file or loader that cannot be what it claims to be."""
+
+
+class ModuleError(TinygradError, TypeError):
+    """A module was given something that is not a part it can train, save or call."""
+
+
+class TrainingError(TinygradError, RuntimeError):
+    """Training cannot go on: the loss is no number any more. `history` is what was measured."""
+
+    def __init__(self, message: str, history: object = None) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 class CheckpointError(TinygradError, ValueError):

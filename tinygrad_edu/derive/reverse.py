@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import GradientError, ShapeError, StaleStorageError, describe
+from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, StaleStorageError, describe
 from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.reader import graph_reader
@@ -26,15 +26,11 @@ def backward(root: Tensor, gradient: Tensor | None, create_graph: bool) -> None:
     """Add the gradient of `root` to the `.grad` of every leaf; see `Tensor.backward`."""
     start = _start("backward", root, gradient)
     order = _order([root.node])
-    cotangents = _pull_back([(root.node, start)], order, create_graph)
-    for node in order:
-        if node in cotangents and (node.op is None or node.retains_grad):
-            _accumulate(node, cotangents[node], create_graph)
-
-
-def _accumulate(node: Node, cotangent: Tensor, create_graph: bool) -> None:
+    kept = {node for node in order if node.op is None or node.retains_grad}
+    cotangents = _pull_back([(root.node, start)], order, kept, create_graph)
     with modes.set_grad_enabled(create_graph):
-        node.grad = cotangent if node.grad is None else node.grad + cotangent
+        for node, cotangent in cotangents.items():
+            node.grad = cotangent if node.grad is None else node.grad + cotangent
 
 
 def grad(
@@ -42,28 +38,23 @@ def grad(
     inputs: TensorOrTensors,
     grad_outputs: TensorOrTensors | None = None,
     create_graph: bool = False,
-    retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of `outputs` with respect to `inputs`, as torch.autograd.grad gives them.
-
-    Outputs: one tensor or several; `grad_outputs` holds a cotangent for each that has more than
-    one element. Inputs: any tensors of the graph, leaves or not. With `create_graph` the results
-    can be differentiated again. `retain_graph` is accepted for torch's sake: graphs are always
-    retained here.
-
-    Raises `GradientError` for an input that no output depends on, unless `allow_unused`, which
-    returns None for it.
-    """
-    roots, leaves = _sequence(outputs), _sequence(inputs)
-    starts = [None] * len(roots) if grad_outputs is None else _sequence(grad_outputs)
+    """The gradients of tensors; see `tinygrad_edu.autograd.grad`."""
+    roots, leaves = _several("outputs", outputs), _several("inputs", inputs)
+    starts = (None,) * len(roots)
+    if grad_outputs is not None:
+        starts = _several("grad_outputs", grad_outputs)
     if len(starts) != len(roots):
-        raise GradientError(f"grad: {len(roots)} outputs but {len(starts)} grad_outputs.")
+        raise GradientError(
+            f"grad: {len(roots)} outputs but {len(starts)} grad_outputs; give one for each."
+        )
     seeds = [
         (root.node, _start("grad", root, start)) for root, start in zip(roots, starts, strict=True)
     ]
-    order = _order([root.node for root in roots], {leaf.node for leaf in leaves})
-    cotangents = _pull_back(seeds, order, create_graph)
+    targets = {leaf.node for leaf in leaves}
+    order = _order([root.node for root in roots], targets)
+    cotangents = _pull_back(seeds, order, targets, create_graph)
     results = tuple(cotangents.get(leaf.node) for leaf in leaves)
     if not allow_unused:
         for position, (leaf, result) in enumerate(zip(leaves, results, strict=True)):
@@ -80,8 +71,14 @@ def grad(
     return results
 
 
-def _sequence(tensors: Any) -> Sequence[Any]:
-    return tensors if isinstance(tensors, Sequence) else (tensors,)
+def _several(name: str, tensors: Any) -> tuple[Any, ...]:
+    """One tensor or any iterable of tensors, as a tuple (cotangents may be None)."""
+    several = isinstance(tensors, Iterable) and not isinstance(tensors, (Tensor, np.ndarray))
+    found = tuple(tensors) if several else (tensors,)
+    for x in found:
+        if not isinstance(x, Tensor) and not (x is None and name == "grad_outputs"):
+            raise DTypeError(f"grad: {name} are Tensors, not {type(x).__name__}.")
+    return found
 
 
 def _start(name: str, root: Tensor, gradient: Tensor | None) -> Tensor:
@@ -98,6 +95,11 @@ def _start(name: str, root: Tensor, gradient: Tensor | None) -> Tensor:
                 "has a gradient; reduce it (.sum(), .mean()) or pass the cotangent of its shape."
             )
         return make(Node(np.ones(root.shape, root.dtype)))
+    if not isinstance(gradient, Tensor):
+        raise DTypeError(
+            f"{name}: the cotangent must be a Tensor, not {type(gradient).__name__}; wrap it in "
+            "tg.tensor(...)."
+        )
     if (gradient.shape, gradient.dtype) != (root.shape, root.dtype):
         raise ShapeError(
             f"{name}: the cotangent {describe([gradient])} must have shape and dtype of the "
@@ -130,10 +132,15 @@ def _order(roots: Iterable[Node], targets: set[Node] | None = None) -> list[Node
 
 
 def _pull_back(
-    seeds: Iterable[tuple[Node, Tensor]], order: Sequence[Node], create_graph: bool
+    seeds: Iterable[tuple[Node, Tensor]],
+    order: Sequence[Node],
+    kept: set[Node],
+    create_graph: bool,
 ) -> dict[Node, Tensor]:
-    """The cotangent of every node in `order`, as tensors."""
+    """The cotangents of the `kept` nodes, each in a handle of its own. Any other cotangent is
+    dropped as soon as it has been pulled back."""
     on_graph = create_graph or any(node.is_abstract for node in order[-1:])
+    pull = _pull_tensors if on_graph else _pull_arrays
     alive = set(order)
     cotangents: dict[Node, Any] = {}
 
@@ -143,21 +150,24 @@ def _pull_back(
 
     with modes.set_grad_enabled(create_graph), np.errstate(all="ignore"):
         for node, start in seeds:
-            add(node, start if on_graph else start.node.data)
+            if node in alive:
+                add(node, start if on_graph else start.node.data)
         for node in reversed(order):
             if node.op is None or node not in cotangents:
                 continue
-            _refuse_stale(node)
             wanted = [x in alive for x in node.inputs]
+            cotangent = cotangents[node] if node in kept else cotangents.pop(node)
             if not any(wanted):
                 continue
-            pull = _pull_tensors if on_graph else _pull_arrays
-            for x, cotangent in zip(node.inputs, pull(node, cotangents[node], wanted), strict=True):
-                if cotangent is not None and x in alive:
-                    add(x, cotangent)
-    if on_graph:
-        return cotangents
-    return {node: make(Node(np.asarray(value))) for node, value in cotangents.items()}
+            if node.op.reads:
+                _refuse_stale(node)
+            for x, part in zip(node.inputs, pull(node, cotangent, wanted), strict=True):
+                if part is not None and x in alive:
+                    add(x, part)
+    return {
+        node: make(value.node if on_graph else Node(np.asarray(value)))
+        for node, value in cotangents.items()
+    }
 
 
 def _pull_arrays(node: Node, cotangent: Any, wanted: list[bool]) -> list[Any]:
@@ -179,13 +189,13 @@ def _pull_tensors(node: Node, cotangent: Tensor, wanted: list[bool]) -> list[Any
 
 
 def _refuse_stale(node: Node) -> None:
+    """Raise if a value that the derivative of this node's op may read is not what it was."""
     assert node.op is not None
-    if not node.op.reads:
-        return
-    for position, x in enumerate(node.inputs):
+    for position, x in enumerate((*node.inputs, node)):
         if x.changed > node.tick:
+            which = f"operand {position}" if position < len(node.inputs) else "the result"
             raise StaleStorageError(
-                f"{node.op.name}: operand {position} of shape {x.shape} was changed after "
-                f"{node.op.name} used it and before its gradient was computed (by an optimizer "
-                "step, load_state_dict or .data); compute the result again, or call backward first."
+                f"{node.op.name}: {which} of shape {x.shape} was changed after {node.op.name} "
+                "used it and before its gradient was computed (by an optimizer step, "
+                "load_state_dict or .data); compute the result again, or call backward first."
             )

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from tinygrad_edu.errors import ArgumentError, ShapeError
+from tinygrad_edu.errors import ArgumentError, AxisError, DTypeError, ShapeError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TORCH_NAME = {"axis": "dim", "keepdims": "keepdim"}
@@ -34,23 +34,29 @@ def numpy_names(function: F) -> F:
 
 
 def one_axis(name: str, shape: tuple[int, ...], dim: int) -> int:
-    """A non-negative axis of `shape`."""
-    axis = operator.index(dim)
-    if not -len(shape) <= axis < max(len(shape), 1) and not (not shape and axis in (0, -1)):
-        raise ShapeError(f"{name}: axis {dim} does not exist in shape {shape}.")
-    return axis % len(shape) if shape else 0
+    """A non-negative axis of `shape`; a scalar is let pass as a vector, whose axis is 0 or -1."""
+    try:
+        axis = operator.index(dim)
+    except TypeError:
+        raise DTypeError(f"{name}: an axis is an integer, not {dim!r}.") from None
+    n = max(len(shape), 1)
+    if not -n <= axis < n:
+        raise AxisError(
+            f"{name}: axis {dim} does not exist in shape {shape}; it goes from {-n} to {n - 1}."
+        )
+    return axis % n
 
 
 def all_axes(name: str, shape: tuple[int, ...], dim: int | Sequence[int] | None) -> tuple[int, ...]:
     """A sorted tuple of distinct non-negative axes; None means every axis."""
     if dim is None:
         return tuple(range(len(shape)))
-    if not isinstance(dim, Sequence):
-        return (one_axis(name, shape, dim),) if shape else ()
+    if not isinstance(dim, Sequence) or isinstance(dim, str):
+        dim = (dim,)
     axes = sorted(one_axis(name, shape, d) for d in dim)
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: axes {tuple(dim)} name one axis of shape {shape} twice.")
-    return tuple(axes)
+        raise AxisError(f"{name}: axes {tuple(dim)} name one axis of shape {shape} twice.")
+    return tuple(axes) if shape else ()
 
 
 def unpack(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -63,12 +69,13 @@ def unpack(sizes: tuple[Any, ...]) -> tuple[int, ...]:
 def resolve_reshape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
     """The target of a reshape, with at most one -1 worked out from the number of elements."""
     size = math.prod(shape)
-    if wanted.count(-1) == 1:
-        known = -math.prod(wanted)
-        if known > 0 and size % known == 0:
+    given = [n for n in wanted if n != -1]
+    known = math.prod(given)
+    if min(given, default=0) >= 0:
+        if len(given) == len(wanted) and known == size:
+            return wanted
+        if len(given) == len(wanted) - 1 and known > 0 and size % known == 0:
             return tuple(size // known if n == -1 else n for n in wanted)
-    elif min(wanted, default=0) >= 0 and math.prod(wanted) == size:
-        return wanted
     raise ShapeError(
         f"reshape: {size} elements of shape {shape} do not fit into {wanted}; the product of the "
         "sizes must stay the same, and at most one size may be -1 (worked out for you)."

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numbers
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, DTypeError
+from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.axes import unpack
 from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.reader import to_array
 from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops import dtypes
 
@@ -23,28 +25,7 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
     Python floats become float32, Python integers int64 (as torch.tensor); arrays keep their dtype.
     """
-    return make(Node(_to_array(data, dtype, whole=dtypes.int64)), requires_grad)
-
-
-def _to_array(data: Any, dtype: DType, whole: np.dtype[Any]) -> np.ndarray:
-    """A fresh array; `whole` is what Python integers become."""
-    if isinstance(data, Tensor):
-        data = data.node.data
-    has_dtype = hasattr(data, "dtype")
-    try:
-        array = np.array(data, dtype)
-    except (ValueError, TypeError) as error:
-        raise DTypeError(
-            f"tensor: cannot make numbers of {type(data).__name__}: {error}. Nested lists must be "
-            "rectangular and hold numbers only."
-        ) from None
-    dtypes.category(array.dtype)
-    if dtype is None and not has_dtype:
-        if array.dtype.kind == "f":
-            array = array.astype(dtypes.default_float)
-        elif array.dtype.kind in "iu":
-            array = array.astype(whole)
-    return array
+    return make(Node(to_array(data, dtype)), requires_grad)
 
 
 def zeros(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -75,22 +56,36 @@ def ones_like(x: Tensor, dtype: DType = None) -> Tensor:
     return ones(x.shape, dtype=dtype or x.dtype)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, dtype: DType = None) -> Tensor:
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    dtype: DType = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, ... below end; `arange(n)` counts from 0."""
     first, last = (0, start) if end is None else (start, end)
-    whole = all(isinstance(n, int) for n in (first, last, step))
+    if step == 0:
+        raise ArgumentError("arange: step must not be 0.")
+    whole = all(isinstance(n, numbers.Integral) for n in (first, last, step))
     dtype = dtype or (dtypes.int64 if whole else dtypes.default_float)
-    return make(Node(np.arange(first, last, step).astype(dtype)))
+    return make(Node(np.arange(first, last, step).astype(dtype)), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: DType = None) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, dtype: DType = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included."""
-    return make(Node(np.linspace(start, end, steps).astype(dtype or dtypes.default_float)))
+    if steps < 0:
+        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
+    points = np.linspace(start, end, steps).astype(dtype or dtypes.default_float)
+    return make(Node(points), requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: DType = None) -> Tensor:
+def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on the diagonal."""
-    return make(Node(np.eye(n, m, dtype=dtype or dtypes.default_float)))
+    _checked((n, n if m is None else m))
+    return make(Node(np.eye(n, m, dtype=dtype or dtypes.default_float)), requires_grad)
 
 
 # ------------------------------------------------------------------------------ random numbers
@@ -133,8 +128,13 @@ def rand(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = 
     return make(Node(generator().random(_checked(unpack(size)), dtype)), requires_grad)
 
 
-def randint(low: int, high: int, size: Sequence[int]) -> Tensor:
-    """Independent int64 numbers, uniform on low, ..., high - 1."""
+def randint(low: int, high: Any, size: Sequence[int] | None = None) -> Tensor:
+    """Independent int64 numbers, uniform on low, ..., high - 1; `randint(high, size)` counts from
+    0."""
+    if size is None:
+        low, high, size = 0, low, high
+    if not low < high:
+        raise ArgumentError(f"randint: needs low < high, got {low} and {high}.")
     return make(Node(generator().integers(low, high, _checked(size))))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.errors import DTypeError
-from tinygrad_edu.graph.functions import as_tensor, expand, where
-from tinygrad_edu.graph.reader import apply
+from tinygrad_edu.errors import DTypeError, IndexingError, ShapeError
+from tinygrad_edu.graph.layout import expand
+from tinygrad_edu.graph.pointwise import where
+from tinygrad_edu.graph.reader import apply, as_tensor, to_array
 from tinygrad_edu.ops.structural import Key
 
 if TYPE_CHECKING:
@@ -19,30 +21,63 @@ if TYPE_CHECKING:
 def parse(x: Tensor, key: Any) -> tuple[Key, list[Tensor]]:
     """Split a key into its fixed parts and its index arrays. A boolean mask stands for the
     positions where it holds."""
-    parts: list[Any] = []
+    parts = [_part(x, part) for part in (key if isinstance(key, tuple) else (key,))]
+    fixed: list[Any] = []
     indices: list[Tensor] = []
-    for part in key if isinstance(key, tuple) else (key,):
-        if part is None or part is Ellipsis or isinstance(part, slice):
-            parts.append(part)
-        elif isinstance(part, int | np.integer) and not isinstance(part, bool):
-            parts.append(int(part))
+    axis = 0
+    for position, part in enumerate(parts):
+        if _is_array(part):
+            arrays = _positions(x, part, axis) if part.dtype.kind == "b" else (part,)
+            fixed.extend([Key.ARRAY] * len(arrays))
+            indices.extend(arrays)
         else:
-            for array in _positions(x, part):
-                parts.append(Key.ARRAY)
-                indices.append(array)
-    return Key(tuple(parts)), indices
+            fixed.append(part)
+        axis += _axes_taken(part)
+        if part is Ellipsis:  # the rest of the key counts from the last axis
+            axis = x.ndim - sum(_axes_taken(rest) for rest in parts[position + 1 :])
+    return Key(tuple(fixed)), indices
 
 
-def _positions(x: Tensor, part: Any) -> list[Tensor]:
-    array = as_tensor(part)
-    if array.dtype.kind == "b":
-        return [as_tensor(i) for i in np.nonzero(array._values("a boolean index"))]
-    if array.dtype.kind not in "iu":
-        raise DTypeError(
-            f"getitem: shape {x.shape} cannot be indexed by {array.dtype}; indices are integers, "
-            "slices, None, ... or boolean masks."
+def _part(x: Tensor, part: Any) -> Any:
+    """One part of a key: a slice, an integer, None, ... or a tensor of integers or truth values."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if isinstance(part, int | np.integer) and not isinstance(part, bool):
+        return int(part)
+    try:
+        array = as_tensor(part)
+    except DTypeError as error:
+        raise IndexingError(f"getitem: {part!r} is no index: {error}") from None
+    if not array.numel() and isinstance(part, Sequence):
+        return array.long()  # an empty list says nothing about what it holds
+    if array.dtype.kind not in "iub" or (array.dtype.kind == "b" and not array.shape):
+        raise IndexingError(
+            f"getitem: shape {x.shape} cannot be indexed by {array.dtype} {array.shape}; indices "
+            "are integers, slices, None, ... or boolean masks with at least one axis."
         )
-    return [array]
+    return array
+
+
+def _is_array(part: Any) -> bool:
+    return not (part is None or part is Ellipsis or isinstance(part, (slice, int)))
+
+
+def _axes_taken(part: Any) -> int:
+    """How many axes of the tensor this part of a key addresses (an Ellipsis: by itself none)."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if _is_array(part) and part.dtype.kind == "b" else 1
+
+
+def _positions(x: Tensor, mask: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """Where the mask holds, as an index array for each of its axes."""
+    masked = x.shape[axis : axis + mask.ndim]
+    if mask.shape != masked:
+        raise IndexingError(
+            f"getitem: a mask of shape {mask.shape} does not fit axes {axis} to "
+            f"{axis + mask.ndim - 1} of shape {x.shape}; the sizes must be equal."
+        )
+    return tuple(as_tensor(i) for i in np.nonzero(mask._values("a boolean index")))
 
 
 def read(x: Tensor, key: Any) -> Tensor:
@@ -54,13 +89,32 @@ def read(x: Tensor, key: Any) -> Tensor:
 def write(x: Tensor, key: Any, value: Any) -> Tensor:
     """A copy of `x` in which ``x[key]`` is `value`, differentiable in both."""
     parsed, indices = parse(x, key)
+    for index in indices:
+        index._values("assigning at positions")
     place = {"key": parsed, "shape": x.shape}
-    target = apply(ops.getitem, x, *indices, key=parsed)
-    value = expand(as_tensor(value).to(x.dtype), target.shape)
-    written = apply(ops.scatter, np.ones(target.shape, np.bool_), *indices, **place)
+    target, _ = ops.getitem.infer(x, *indices, key=parsed)
+    value = _fit(x, value, target)
+    written = apply(ops.scatter, np.ones(target, np.bool_), *indices, **place)
     if not parsed.is_basic:
         value = _last_writer_only(x, value, indices, parsed)
     return where(written, apply(ops.scatter, value, *indices, **place), x)
+
+
+def _fit(x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
+    """The value in the tensor's dtype and the shape of the place it goes to; leading axes of size 1
+    are dropped, as NumPy and torch do."""
+    if not hasattr(value, "dtype"):
+        value = to_array(value, x.dtype, name="setitem")
+    value = as_tensor(value).to(x.dtype)
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value.reshape(value.shape[1:])
+    try:
+        return expand(value, shape)
+    except ShapeError:
+        raise ShapeError(
+            f"setitem: a value of shape {value.shape} does not broadcast to the shape {shape} of "
+            f"the place it is assigned to, in a tensor of shape {x.shape}."
+        ) from None
 
 
 def _last_writer_only(x: Tensor, value: Tensor, indices: list[Tensor], key: Key) -> Tensor:

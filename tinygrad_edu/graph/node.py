@@ -11,6 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexingError,
+    TinygradError,
+    describe,
+)
 from tinygrad_edu.graph.modes import state
 from tinygrad_edu.ops.dtypes import is_float
 from tinygrad_edu.ops.structural import cast
@@ -107,8 +114,10 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
         ]
     requires_grad = abstract = False
     for node in nodes:
-        requires_grad = requires_grad or node.requires_grad
-        abstract = abstract or node.data.__class__ is Abstract
+        if node.requires_grad:
+            requires_grad = True
+        if node.data.__class__ is Abstract:
+            abstract = True
     if abstract:
         data: Any = Abstract(*op.infer(*nodes, **params))
     else:
@@ -126,7 +135,14 @@ def _cast(node: Node, dtype: np.dtype[Any]) -> Node:
 def _forward(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> np.ndarray:
     try:
         data = op.forward(*[node.data for node in nodes], **params)
-    except (ValueError, TypeError, IndexError):
-        op.infer(*nodes, **params)  # raises the specific error if the shapes are at fault
+    except TinygradError:
         raise
+    except (ValueError, TypeError, IndexError) as error:
+        op.infer(*nodes, **params)  # raises the specific error if the shapes are at fault
+        ours = next(kind for numpys, kind in _OURS.items() if isinstance(error, numpys))
+        raise ours(f"{op.name}: {error} (operands {describe(nodes)})") from None
     return data if data.__class__ is np.ndarray else np.asarray(data)
+
+
+_OURS = {IndexError: IndexingError, TypeError: DTypeError, ValueError: ArgumentError}
+"""What a user sees where NumPy raised."""

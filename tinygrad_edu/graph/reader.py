@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_edu.errors import DTypeError
+from tinygrad_edu.errors import ArgumentError, DTypeError
 from tinygrad_edu.graph.node import Node, record
 from tinygrad_edu.ops import dtypes
 from tinygrad_edu.ops.table import TABLE, Op, Reader
@@ -19,37 +19,90 @@ if TYPE_CHECKING:
 make_tensor: Any = None
 """Wraps a node as a `Tensor`; set by `tensor.py`, which is built on this module."""
 
+_ARRAYS = (np.ndarray, np.generic)
+_NUMBERS = (float, int, bool)
+
 
 def apply(op: Op, *operands: Any, **params: Any) -> Tensor:
     """Run an op on tensors, arrays and Python numbers, recording it where needed."""
     nodes: list[Any] = [getattr(operand, "node", None) for operand in operands]
     if None in nodes:
-        nodes = _lift(op, operands, nodes)
+        _lift(op, operands, nodes)
     return make_tensor(record(op, nodes, params))  # type: ignore[no-any-return]
 
 
-def _lift(op: Op, operands: Sequence[Any], nodes: list[Any]) -> list[Node]:
-    """Constant nodes for arrays and numbers; numbers take the dtype of the tensors beside them."""
+def is_operand(x: Any) -> bool:
+    """Whether `x` may stand beside a tensor in arithmetic."""
+    return hasattr(x, "node") or isinstance(x, (*_ARRAYS, numbers.Real))
+
+
+def _lift(op: Op, operands: Sequence[Any], nodes: list[Any]) -> None:
+    """Fill in constant nodes for arrays and numbers; numbers take the dtype of what is beside
+    them, a condition its own."""
     for i, operand in enumerate(operands):
-        if nodes[i] is None and isinstance(operand, np.ndarray | np.generic):
-            nodes[i] = Node(np.array(operand))
-            dtypes.category(nodes[i].data.dtype)
+        if nodes[i] is None and isinstance(operand, _ARRAYS):
+            nodes[i] = Node(to_array(operand))
     valued = [node for node in nodes[op.selects :] if node is not None]
-    near = dtypes.promote(valued) if valued else None
+    near = None if not valued else valued[0].dtype if len(valued) == 1 else dtypes.promote(valued)
     for i, operand in enumerate(operands):
         if nodes[i] is None:
-            nodes[i] = Node(np.array(operand, _number_dtype(op, operand, near)))
-    return nodes
+            nodes[i] = Node(_number(op, operand, None if i < op.selects else near))
 
 
-def _number_dtype(op: Op, operand: Any, near: np.dtype[Any] | None) -> np.dtype[Any]:
-    if not isinstance(operand, numbers.Real):
+def _number(op: Op, operand: Any, near: np.dtype[Any] | None) -> np.ndarray:
+    """A Python number as a zero-dimensional array."""
+    if operand.__class__ not in _NUMBERS:
+        if not isinstance(operand, numbers.Real):
+            raise DTypeError(
+                f"{op.name}: cannot use {type(operand).__name__} as an operand; pass a Tensor, a "
+                "NumPy array or a number (tg.tensor(...) converts nested lists)."
+            )
+        operand = int(operand) if isinstance(operand, int) else float(operand)
+    dtype = dtypes.of_number(operand, near)
+    try:
+        return np.array(operand, dtype)
+    except OverflowError:
+        raise ArgumentError(
+            f"{op.name}: the number {operand} does not fit into {dtype}; convert the tensor with "
+            ".long() or .double() first."
+        ) from None
+
+
+def to_array(
+    data: Any, dtype: Any = None, whole: np.dtype[Any] = dtypes.int64, name: str = "tensor"
+) -> np.ndarray:
+    """A fresh array of `data`. Arrays and tensors keep their dtype; Python floats become float32
+    and Python integers `whole`."""
+    node = getattr(data, "node", None)
+    if node is not None:
+        data = node.data
+    try:
+        array = np.array(data, dtype)
+    except (ValueError, TypeError, OverflowError) as error:
         raise DTypeError(
-            f"{op.name}: cannot use {type(operand).__name__} as an operand; pass a Tensor, a NumPy "
-            "array or a number (tg.tensor(...) converts nested lists)."
-        )
-    kept = operand if isinstance(operand, bool | int) else float(operand)
-    return dtypes.of_number(kept, near)
+            f"{name}: cannot make numbers of {type(data).__name__}: {error}. Nested lists must be "
+            "rectangular and hold numbers only."
+        ) from None
+    category = dtypes.category(array.dtype)
+    if dtype is None and not _has_dtype(data) and category > 0:
+        array = array.astype(dtypes.default_float if category == 2 else whole, copy=False)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array
+
+
+def _has_dtype(data: Any) -> bool:
+    """Whether the data come with a dtype of their own: arrays, or lists of them."""
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return hasattr(data, "dtype")
+
+
+def as_tensor(x: Any) -> Tensor:
+    """`x` itself if it is a tensor, else a constant tensor of the same values."""
+    if getattr(x, "node", None) is not None:
+        return x  # type: ignore[no-any-return]
+    return make_tensor(Node(to_array(x)))  # type: ignore[no-any-return]
 
 
 class GraphReader(Reader):

@@ -11,11 +11,12 @@ from tinygrad_edu import ops
 from tinygrad_edu.errors import DTypeError, GradientError, InPlaceError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, indexing, modes, reader
 from tinygrad_edu.graph.node import Abstract, Node
-from tinygrad_edu.graph.reader import apply
+from tinygrad_edu.graph.operators import Operators
+from tinygrad_edu.graph.reader import apply, to_array
 from tinygrad_edu.ops import dtypes
 
 
-class Tensor:
+class Tensor(Operators):
     """An array that remembers how it was computed.
 
     Tensors are compared with torch's in names and defaults. What differs: arithmetic never writes
@@ -27,12 +28,9 @@ class Tensor:
 
     __slots__ = ("__weakref__", "node")
     __hash__ = object.__hash__
-    __array_priority__ = 1000
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        from tinygrad_edu.graph.creation import _to_array
-
-        self.node = Node(_to_array(data, dtype, whole=dtypes.default_float))
+        self.node = Node(to_array(data, dtype, whole=dtypes.default_float))
         if requires_grad:
             self.requires_grad_()
 
@@ -107,6 +105,9 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype, copy=copy)
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
     def item(self) -> Any:
         """The one element as a Python number."""
         if self.numel() != 1:
@@ -170,6 +171,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise DTypeError(f"grad: needs a Tensor or None, not {type(value).__name__}.")
         if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
             raise ShapeError(
                 f"grad: {value.shape} {value.dtype} is not the gradient of {self.shape} "
@@ -183,15 +186,25 @@ class Tensor:
             raise GradientError("retain_grad: this tensor does not require grad.")
         self.node.retains_grad = True
 
-    def backward(self, gradient: Tensor | None = None, create_graph: bool = False) -> None:
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        create_graph: bool = False,
+        *,
+        retain_graph: bool | None = None,
+    ) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf it depends on.
 
         `gradient` is the cotangent to start from; it may be left out for a single element. With
-        `create_graph` the gradients can be differentiated again."""
+        `create_graph` the gradients can be differentiated again. `retain_graph` is accepted for
+        torch's sake: graphs are always retained here."""
         modes.derivative_engine().backward(self, gradient, create_graph)
 
     def detach(self) -> Tensor:
         """The same values as a constant."""
+        if self.node.is_abstract:  # a trace must still know where the values will come from
+            with modes.no_grad():
+                return apply(ops.reshape, self, shape=self.shape)
         return make(Node(self.node.data))
 
     # -------------------------------------------------------------------------- changing values
@@ -204,7 +217,9 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        value = value.node.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
+        if not isinstance(value, Tensor):
+            value = make(Node(to_array(value, self.dtype, name="data")))
+        value = value.node.data
         if (value.shape, value.dtype) != (self.shape, self.dtype):
             raise ShapeError(
                 f"data: {value.shape} {value.dtype} cannot replace {self.shape} {self.dtype}; "
@@ -219,15 +234,21 @@ class Tensor:
                 f"{what}: the result {value.shape} {value.dtype} does not fit in place into "
                 f"{self.shape} {self.dtype}; write x = x {what[:-1]} y instead."
             )
-        if not self.is_leaf or not self.requires_grad:
+        if not self.requires_grad or (modes.state.recording and not self.is_leaf):
             self.node = value.node
-        elif modes.state.recording:
+        elif self.is_leaf and not modes.state.recording:
+            self.node.assign(value.node.data)
+        elif self.is_leaf:
             raise InPlaceError(
                 f"{what}: this leaf of shape {self.shape} requires grad, and changing it in place "
                 "would lose its gradient; compute a new tensor, or update it under tg.no_grad()."
             )
         else:
-            self.node.assign(value.node.data)
+            raise InPlaceError(
+                f"{what}: under tg.no_grad() this would cut a computed tensor of shape "
+                f"{self.shape} off from what it was computed from; change it while recording, or "
+                "change a copy, x.detach()."
+            )
         return self
 
     def __iadd__(self, other: Operand) -> Tensor:
@@ -242,79 +263,7 @@ class Tensor:
     def __itruediv__(self, other: Operand) -> Tensor:
         return self._replace(self / other, "/=")
 
-    # -------------------------------------------------------------------------- arithmetic
-
-    def __add__(self, other: Operand) -> Tensor:
-        return apply(ops.add, self, other)
-
-    def __radd__(self, other: Operand) -> Tensor:
-        return apply(ops.add, other, self)
-
-    def __sub__(self, other: Operand) -> Tensor:
-        return apply(ops.sub, self, other)
-
-    def __rsub__(self, other: Operand) -> Tensor:
-        return apply(ops.sub, other, self)
-
-    def __mul__(self, other: Operand) -> Tensor:
-        return apply(ops.mul, self, other)
-
-    def __rmul__(self, other: Operand) -> Tensor:
-        return apply(ops.mul, other, self)
-
-    def __truediv__(self, other: Operand) -> Tensor:
-        return apply(ops.div, self, other)
-
-    def __rtruediv__(self, other: Operand) -> Tensor:
-        return apply(ops.div, other, self)
-
-    def __pow__(self, other: Operand) -> Tensor:
-        return apply(ops.pow, self, other)
-
-    def __rpow__(self, other: Operand) -> Tensor:
-        return apply(ops.pow, other, self)
-
-    def __matmul__(self, other: Operand) -> Tensor:
-        return functions.matmul(self, other)
-
-    def __rmatmul__(self, other: Operand) -> Tensor:
-        return functions.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return apply(ops.neg, self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return apply(ops.abs, self)
-
-    def __lt__(self, other: Operand) -> Tensor:
-        return apply(ops.lt, self, other)
-
-    def __le__(self, other: Operand) -> Tensor:
-        return apply(ops.le, self, other)
-
-    def __gt__(self, other: Operand) -> Tensor:
-        return apply(ops.gt, self, other)
-
-    def __ge__(self, other: Operand) -> Tensor:
-        return apply(ops.ge, self, other)
-
-    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return apply(ops.eq, self, other)
-
-    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return apply(ops.ne, self, other)
-
-    def __invert__(self) -> Tensor:
-        return apply(ops.logical_not, self)
-
-    def __and__(self, other: Operand) -> Tensor:
-        return apply(ops.logical_and, self, other)
-
-    def __or__(self, other: Operand) -> Tensor:
-        return apply(ops.logical_or, self, other)
+    # -------------------------------------------------------------------------- indexing
 
     def __getitem__(self, key: Any) -> Tensor:
         return indexing.read(self, key)
@@ -417,42 +366,11 @@ class Tensor:
         """As int64."""
         return self.to(dtypes.int64)
 
-    # -------------------------------------------------------------------------- NumPy's protocol
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Tensor:
-        """NumPy's functions stay in the graph: ``np.exp(t)`` is a Tensor."""
-        name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
-        function = getattr(functions, name, None)
-        if method != "__call__" or kwargs or function is None:
-            raise DTypeError(
-                f"np.{ufunc.__name__}: has no differentiable counterpart here"
-                f"{' with ' + ', '.join(kwargs) if kwargs else ''}; use a tg function, or "
-                "t.detach().numpy() to leave the graph."
-            )
-        return function(*inputs)  # type: ignore[no-any-return]
-
 
 Operand = Tensor | np.ndarray | np.generic | float | int | bool
 """What may stand beside a tensor in arithmetic."""
 
 _SILENT_DTYPES = (dtypes.float32, dtypes.int64, dtypes.boolean)
-_UFUNC_NAMES = {
-    "subtract": "sub",
-    "multiply": "mul",
-    "divide": "div",
-    "power": "pow",
-    "negative": "neg",
-    "absolute": "abs",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "less": "lt",
-    "less_equal": "le",
-    "greater": "gt",
-    "greater_equal": "ge",
-    "equal": "eq",
-    "not_equal": "ne",
-}
 
 
 def make(node: Node, requires_grad: bool = False) -> Tensor:

@@ -49,16 +49,17 @@ def norm(m: Reader, x: Any, axes: Axes, keepdims: bool = False) -> Any:
     return root(m, m.sum(x * x, axes=axes, keepdims=keepdims))
 
 
-def _shift(m: Reader, x: Any, axes: Axes) -> Any:
-    """The largest element, as a constant: it cancels in value and derivative. Infinities are not
-    subtracted, since inf - inf is nan."""
-    top = m.detach(m.amax(x, axes=axes, keepdims=True))
-    return m.where(m.lt(m.abs(top), math.inf), top, 0)
+def _top(m: Reader, x: Any, axes: Axes) -> Any:
+    """The largest element, as a constant: where it is subtracted it cancels in value and
+    derivative. Any constant does where there is no element."""
+    return m.detach(m.amax(x, axes=axes, keepdims=True)) if _count(x, axes) else 0
 
 
 def logsumexp(m: Reader, x: Any, axes: Axes, keepdims: bool = False) -> Any:
-    """log of the sum of exponentials over `axes`, without overflow."""
-    shift = _shift(m, x, axes)
+    """log of the sum of exponentials over `axes`, without overflow; -inf over nothing."""
+    shift = _top(m, x, axes)
+    if _count(x, axes):  # infinities are not subtracted, since inf - inf is nan
+        shift = m.where(m.lt(m.abs(shift), math.inf), shift, 0)
     total = m.log(m.sum(m.exp(x - shift), axes=axes, keepdims=True)) + shift
     if keepdims:
         return total
@@ -67,10 +68,12 @@ def logsumexp(m: Reader, x: Any, axes: Axes, keepdims: bool = False) -> Any:
 
 def softmax(m: Reader, x: Any, axis: int) -> Any:
     """exp(x) divided by its sum along `axis`."""
-    e = m.exp(x - m.detach(m.amax(x, axes=(axis,), keepdims=True)))
+    e = m.exp(x - _top(m, x, (axis,)))
     return e / m.sum(e, axes=(axis,), keepdims=True)
 
 
 def log_softmax(m: Reader, x: Any, axis: int) -> Any:
-    """The logarithm of `softmax`, accurate where softmax underflows."""
-    return x - logsumexp(m, x, (axis,), keepdims=True)
+    """The logarithm of `softmax`, accurate where softmax underflows or rounds to 1: `x` meets the
+    small logarithm only after its large common part is gone."""
+    shifted = x - _top(m, x, (axis,))
+    return shifted - m.log(m.sum(m.exp(shifted), axes=(axis,), keepdims=True))

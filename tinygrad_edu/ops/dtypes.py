@@ -7,7 +7,7 @@ rank only matters when its category (bool < integer < float) is higher than that
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,22 +32,22 @@ int64 = np.dtype(np.int64)
 boolean = np.dtype(np.bool_)
 default_float = float32
 
-_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
 def category(dtype: np.dtype[Any]) -> int:
-    """0 bool, 1 integer, 2 float, 3 complex."""
+    """0 bool, 1 integer, 2 float."""
     try:
         return _CATEGORY[dtype.kind]
     except KeyError:
         raise DTypeError(
-            f"dtype {dtype} holds no numbers; a tensor holds bool, int or float"
+            f"dtype {dtype}: a tensor holds bool, int or float; convert the data first."
         ) from None
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype can carry a gradient."""
-    return dtype.kind in "fc"
+    return dtype.kind == "f"
 
 
 @functools.cache
@@ -74,9 +74,17 @@ def promote(specs: Sequence[Spec]) -> np.dtype[Any]:
 
 def of_number(number: bool | int | float, near: np.dtype[Any] | None) -> np.dtype[Any]:
     """The dtype a Python number takes beside a tensor of dtype `near` (None: standing alone)."""
+    kind: Any = type(number)
+    return _of_type(kind, near)
+
+
+@functools.cache
+def _of_type(python: Hashable, near: np.dtype[Any] | None) -> np.dtype[Any]:
     own: np.dtype[Any] = default_float
-    if isinstance(number, int):
-        own = boolean if isinstance(number, bool) else int64
+    if python is bool:
+        own = boolean
+    elif python is int:
+        own = int64
     if near is None:
         return own
     return near if category(near) >= category(own) else own

@@ -5,7 +5,8 @@ A rule is Python that does not care what flows through it; its functions come fr
 
 * Branches are `m.where`, written so that NaN stays NaN (``where(x <= 0, 0, x)``), never `if`.
 * A partial that is a condition is a mask: the cotangent passes where it holds and is exactly 0
-  elsewhere, even if the cotangent is infinite. So `relu` has the partial ``not (x <= 0)``.
+  elsewhere, even if the cotangent is infinite. So `relu` has the partial ``not (x <= 0)``. The
+  option `picks` asks the same of the zeros of a numeric partial.
 * At kinks the partials follow torch; a test names each.
 """
 
@@ -16,19 +17,19 @@ from tinygrad_edu.ops.kinds import constant, elementwise
 # ------------------------------------------------------------------------------ arithmetic
 
 
-@elementwise(1, 1, quiet=True)
+@elementwise(1, 1)
 def add(m, a, b):
     """a + b"""
     return a + b
 
 
-@elementwise(1, -1, quiet=True)
+@elementwise(1, -1, numeric=True)
 def sub(m, a, b):
     """a - b"""
     return a - b
 
 
-@elementwise(lambda m, y, a, b: b, lambda m, y, a, b: a, quiet=True)
+@elementwise(lambda m, y, a, b: b, lambda m, y, a, b: a)
 def mul(m, a, b):
     """a * b"""
     return a * b
@@ -40,7 +41,7 @@ def div(m, a, b):
     return a / b
 
 
-@elementwise(-1, quiet=True)
+@elementwise(-1, quiet=True, numeric=True)
 def neg(m, x):
     """-x"""
     return -x
@@ -49,13 +50,14 @@ def neg(m, x):
 @elementwise(
     lambda m, y, x, n: m.where(m.eq(n, 0), 0, n * m.pow(x, n - 1)),
     lambda m, y, x, n: m.where(m.logical_and(m.eq(x, 0), n >= 0), 0, y * m.log(x)),
+    numeric=True,
 )
 def pow(m, x, n):
-    """x ** n. The derivative of x ** 0 is 0 everywhere, at 0 too."""
+    """x ** n. The derivative of x ** 0 is 0 everywhere, at 0 too; so is that of 0 ** n, n >= 0."""
     return m.pow(x, n)
 
 
-@elementwise(lambda m, y, x: m.sign(x), quiet=True)
+@elementwise(lambda m, y, x: m.sign(x), quiet=True, numeric=True)
 def abs(m, x):
     """The absolute value; derivative 0 at 0."""
     return m.abs(x)
@@ -65,6 +67,7 @@ def abs(m, x):
     lambda m, y, a, b: m.where(a < b, 0, m.where(m.eq(a, b), 0.5, 1)),
     lambda m, y, a, b: m.where(b < a, 0, m.where(m.eq(a, b), 0.5, 1)),
     quiet=True,
+    picks=True,
 )
 def maximum(m, a, b):
     """The larger operand; a tie shares the gradient evenly, NaN wins."""
@@ -75,6 +78,7 @@ def maximum(m, a, b):
     lambda m, y, a, b: m.where(b < a, 0, m.where(m.eq(a, b), 0.5, 1)),
     lambda m, y, a, b: m.where(a < b, 0, m.where(m.eq(a, b), 0.5, 1)),
     quiet=True,
+    picks=True,
 )
 def minimum(m, a, b):
     """The smaller operand; a tie shares the gradient evenly, NaN wins."""
@@ -87,9 +91,15 @@ def where(m, c, a, b):
     return m.where(c, a, b)
 
 
-@elementwise(lambda m, y, x, low, high: m.logical_and(x >= low, x <= high), None, None, quiet=True)
+@elementwise(
+    lambda m, y, x, low, high: m.logical_and(x >= low, x <= high),
+    lambda m, y, x, low, high: m.logical_and(x < low, low < high),
+    lambda m, y, x, low, high: m.logical_or(x > high, high < low),
+    quiet=True,
+    numeric=True,
+)
 def clamp(m, x, low, high):
-    """min(max(x, low), high); the bounds belong to the inside."""
+    """min(max(x, low), high). At a bound the gradient goes to x; where low > high, to high."""
     return m.minimum(m.maximum(x, low), high)
 
 
@@ -126,7 +136,7 @@ def sqrt(m, x):
     return m.sqrt(x)
 
 
-@elementwise(lambda m, y, x: -y / (2 * x), result="float")
+@elementwise(lambda m, y, x: -y * y * y / 2, result="float")
 def rsqrt(m, x):
     """1 / sqrt(x)"""
     return 1 / m.sqrt(x)
@@ -195,30 +205,30 @@ def erf(m, x):
 # ------------------------------------------------------------------------------ activations
 
 
-@elementwise(lambda m, y, x: m.logical_not(x <= 0), quiet=True)
+@elementwise(lambda m, y, x: m.logical_not(x <= 0), quiet=True, numeric=True)
 def relu(m, x):
     """max(x, 0); derivative 0 at 0."""
     return m.where(x <= 0, 0, x)
 
 
-@elementwise(lambda m, y, x: m.logical_not(m.logical_or(x <= 0, x >= 6)), quiet=True)
+@elementwise(lambda m, y, x: m.logical_not(m.logical_or(x <= 0, x >= 6)), quiet=True, numeric=True)
 def relu6(m, x):
     """min(max(x, 0), 6); derivative 0 at both kinks."""
     return m.where(x <= 0, 0, m.where(x >= 6, 6, x))
 
 
-@elementwise(lambda m, y, x, negative_slope: m.where(x > 0, 1, negative_slope), quiet=True)
+@elementwise(lambda m, y, x, negative_slope: m.where(x > 0, 1, negative_slope), result="float")
 def leaky_relu(m, x, negative_slope=0.01):
     """x above 0, negative_slope * x below."""
     return m.where(x > 0, x, negative_slope * x)
 
 
 @elementwise(
-    lambda m, y, x, alpha: m.where(x <= 0, alpha * m.exp(m.minimum(x, 0)), 1), result="float"
+    lambda m, y, x, alpha: m.where(x <= 0, alpha * m.exp(m.where(x < 0, x, 0)), 1), result="float"
 )
 def elu(m, x, alpha=1.0):
     """x above 0, alpha (exp(x) - 1) below."""
-    return m.where(x <= 0, alpha * m.expm1(m.minimum(x, 0)), x)
+    return m.where(x <= 0, alpha * m.expm1(m.where(x < 0, x, 0)), x)
 
 
 # Klambauer et al. 2017, eq. 14: E[y] = 0 and E[y^2] = 1 for a standard normal input.
@@ -227,12 +237,14 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @elementwise(
-    lambda m, y, x: m.where(x <= 0, SELU_SCALE * SELU_ALPHA * m.exp(m.minimum(x, 0)), SELU_SCALE),
+    lambda m, y, x: m.where(
+        x <= 0, SELU_SCALE * SELU_ALPHA * m.exp(m.where(x < 0, x, 0)), SELU_SCALE
+    ),
     result="float",
 )
 def selu(m, x):
     """The self-normalising elu: scale * elu(x, alpha) with mean 0 and variance 1 as fixed point."""
-    return m.where(x <= 0, SELU_SCALE * SELU_ALPHA * m.expm1(m.minimum(x, 0)), SELU_SCALE * x)
+    return m.where(x <= 0, SELU_SCALE * SELU_ALPHA * m.expm1(m.where(x < 0, x, 0)), SELU_SCALE * x)
 
 
 @elementwise(lambda m, y, x: y * (1 - y), result="float")
@@ -301,7 +313,7 @@ def gelu_tanh(m, x):
 
 
 @elementwise(
-    lambda m, y, x, low, high: m.logical_not(m.logical_or(x <= low, x >= high)), quiet=True
+    lambda m, y, x, low, high: m.logical_not(m.logical_or(x <= low, x >= high)), result="float"
 )
 def hardtanh(m, x, low=-1.0, high=1.0):
     """x between low and high, the bound outside; derivative 0 at both kinks."""
@@ -371,13 +383,13 @@ def logical_not(m, a):
     return m.logical_not(a)
 
 
-@constant(1, result="same")
+@constant(1, result="same", numeric=True)
 def sign(m, x):
-    """-1, 0 or 1."""
+    """-1, 0 or 1; NaN stays NaN."""
     return m.sign(x)
 
 
-@constant(1, result="same")
+@constant(1, result="same", numeric=True)
 def floor(m, x):
     """The largest integer that is not above x."""
     return m.floor(x)

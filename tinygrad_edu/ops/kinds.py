@@ -1,26 +1,27 @@
 """The kinds of ops. A kind supplies what other libraries repeat for every op.
 
-| kind           | its author writes                 | vjp, shape and dtype come from       |
-|----------------|-----------------------------------|--------------------------------------|
-| elementwise    | a scalar rule and its partials    | broadcasting                         |
-| linear         | the op and its transpose          | the transpose                        |
-| bilinear       | the product and two transposes    | the transposes                       |
-| selection      | which elements are taken          | a mask, a tie shared evenly          |
-| constant       | the rule alone                    | nothing: its derivative is zero      |
+| kind           | its author writes               | vjp comes from    | jvp comes from          |
+|----------------|---------------------------------|-------------------|-------------------------|
+| elementwise    | a scalar rule and its partials  | the partials      | the partials            |
+| linear         | the op and its transpose        | the transpose     | the op itself           |
+| bilinear       | the product and two transposes  | the transposes    | the product rule        |
+| selection      | which elements are taken        | a mask, a tie shared evenly, for both       |
+| constant       | the rule alone                  | nothing: its derivative is zero             |
 
 Composites (`composite.py`) are plain functions over these; they need no kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import cannot_broadcast
+from tinygrad_edu.errors import DTypeError, cannot_broadcast
 from tinygrad_edu.ops import arrays
 from tinygrad_edu.ops.dtypes import Spec, boolean, default_float, is_float, promote
+from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.ops.table import Op, Reader
 
 Rule = Callable[..., Any]
@@ -54,8 +55,11 @@ class Elementwise(Op):
     `partials[i](m, y, *xs, **params)` is the derivative of the result with respect to operand i,
     in terms of the result `y` and the operands; a number where it is constant, None for an operand
     that only selects.
+
     `result` says what dtypes go through: "same" keeps the promoted dtype, "float" makes integers
-    float first, "bool" answers a question.
+    float first, "bool" answers a question; `numeric` refuses bool operands. Where a partial is 0,
+    `picks` drops the cotangent even if it is infinite. A `quiet` rule never makes NumPy warn, so
+    it need not be silenced.
     """
 
     kind = "elementwise"
@@ -66,6 +70,8 @@ class Elementwise(Op):
         partials: Sequence[Rule | int | None],
         result: str = "same",
         quiet: bool = False,
+        numeric: bool = False,
+        picks: bool = False,
     ) -> None:
         super().__init__(rule.__name__, rule.__doc__)
         self.rule = rule
@@ -73,24 +79,43 @@ class Elementwise(Op):
         self.reads = any(callable(p) for p in partials)
         self.result = result
         self.quiet = quiet
+        self.numeric = numeric
+        self.picks = picks
         self.arity = len(self.partials)
         self.selects = next((i for i, p in enumerate(self.partials) if p is not None), 0)
 
     def prepare(self, specs: Sequence[Spec]) -> np.dtype[Any] | None:
-        valued = specs[self.selects :]
-        dtype = valued[0].dtype
-        if any(spec.dtype != dtype for spec in valued):
-            dtype = promote(valued)
-            if self.result == "float" and not is_float(dtype):
-                return default_float
-            return dtype
-        return default_float if self.result == "float" and not is_float(dtype) else None
+        if self.selects:
+            self._check_conditions(specs[: self.selects])
+            specs = specs[self.selects :]
+        first = specs[0].dtype
+        common: np.dtype[Any] | None = None
+        for spec in specs:
+            if spec.dtype is not first and spec.dtype != first:
+                common = promote(specs)
+                break
+        dtype = common or first
+        if self.numeric and dtype == boolean:
+            raise DTypeError(
+                f"{self.name}: not defined for bool; convert with .to(tg.int64) or .float(), or "
+                "use logical_not, logical_and, logical_or."
+            )
+        if self.result == "float" and not is_float(dtype):
+            return default_float
+        return common
+
+    def _check_conditions(self, conditions: Sequence[Spec]) -> None:
+        for condition in conditions:
+            if condition.dtype != boolean:
+                raise DTypeError(
+                    f"{self.name}: the condition must be bool, got {condition.dtype} "
+                    f"{condition.shape}; write x != 0."
+                )
 
     def forward(self, *xs: Any, **params: Any) -> Any:
         if self.quiet:
             return self.rule(arrays, *xs, **params)
-        with np.errstate(all="ignore"):
-            return self.rule(arrays, *xs, **params)
+        return silently(self.rule, arrays, *xs, **params)
 
     def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
         shape = broadcast(self.name, [x.shape for x in xs])
@@ -100,21 +125,44 @@ class Elementwise(Op):
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
     ) -> list[Any]:
         return [
-            sum_to(m, _times(m, g, rule(m, y, *xs, **params)), x.shape) if want and rule else None
+            sum_to(m, self._times(m, g, rule(m, y, *xs, **params)), x.shape)
+            if want and rule
+            else None
             for x, want, rule in zip(xs, wanted, self.partials, strict=True)
         ]
+
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        total = _sum(
+            self._times(m, t, rule(m, y, *xs, **params))
+            for t, rule in zip(ts, self.partials, strict=True)
+            if t is not None and rule
+        )
+        if total is None or total.shape == y.shape:
+            return total
+        return m.expand(total, shape=y.shape)
+
+    def _times(self, m: Reader, g: Any, factor: Any) -> Any:
+        """g * factor. A condition as factor selects, so that inf * 0 never arises outside it."""
+        if isinstance(factor, int):
+            return g if factor == 1 else -g if factor == -1 else g * factor
+        if factor.dtype == boolean:
+            return m.where(factor, g, 0)
+        return m.where(m.eq(factor, 0), 0, g * factor) if self.picks else g * factor
+
+
+def _sum(parts: Iterable[Any]) -> Any | None:
+    """The parts of a tangent added up; None, which stands for zero, if there are none."""
+    total = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total
 
 
 def _constantly(number: int) -> Rule:
     """The partial of a rule whose derivative is the same number everywhere."""
     return lambda m, y, *xs: number
-
-
-def _times(m: Reader, g: Any, factor: Any) -> Any:
-    """g * factor; a condition as factor selects, so that inf * 0 never arises outside it."""
-    if isinstance(factor, int):
-        return g if factor == 1 else -g if factor == -1 else g * factor
-    return m.where(factor, g, 0) if factor.dtype == boolean else g * factor
 
 
 class Constant(Elementwise):
@@ -123,8 +171,8 @@ class Constant(Elementwise):
     kind = "constant"
     differentiable = False
 
-    def __init__(self, rule: Rule, arity: int, result: str = "bool") -> None:
-        super().__init__(rule, (None,) * arity, result, quiet=True)
+    def __init__(self, rule: Rule, arity: int, result: str = "bool", numeric: bool = False) -> None:
+        super().__init__(rule, (None,) * arity, result, quiet=True, numeric=numeric)
 
 
 class Linear(Op):
@@ -155,6 +203,11 @@ class Linear(Op):
     ) -> list[Any]:
         return [self.transpose(m, g, *xs, **params), *[None] * (len(xs) - 1)]
 
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        return m.apply(self, ts[0], *xs[1:], **params)
+
 
 class Join(Linear):
     """Linear in all its operands together (concatenation): the transpose gives one for each."""
@@ -169,6 +222,12 @@ class Join(Linear):
         return [
             self.transpose(m, g, xs, i, **params) if want else None for i, want in enumerate(wanted)
         ]
+
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        filled = [m.zeros_like(x) if t is None else t for t, x in zip(ts, xs, strict=True)]
+        return m.apply(self, *filled, **params)
 
 
 class Bilinear(Op):
@@ -195,6 +254,17 @@ class Bilinear(Op):
             sum_to(m, transpose(m, g, *xs, **params), x.shape) if want else None
             for x, want, transpose in zip(xs, wanted, self.transposes, strict=True)
         ]
+
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        a, b = xs
+        left, right = ts
+        return _sum(
+            m.apply(self, *factors, **params)
+            for factors in ((left, b), (a, right))
+            if factors[0] is not None and factors[1] is not None
+        )
 
 
 class Selection(Op):
@@ -223,12 +293,22 @@ class Selection(Op):
         wanted: Sequence[bool],
         **params: Any,
     ) -> list[Any]:
-        (x,) = xs
-        axes = params["axes"]
+        share = self._share(m, y, xs[0], params["axes"])
+        g = m.reshape(g, shape=m.sum(share, axes=params["axes"], keepdims=True).shape)
+        return [m.where(m.eq(share, 0), 0, g * share)]
+
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        share = self._share(m, y, xs[0], params["axes"])
+        return m.sum(m.where(m.eq(share, 0), 0, ts[0] * share), **params)
+
+    @staticmethod
+    def _share(m: Reader, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+        """How much of the result each element is; nan where the result is: no element equals it."""
         kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        taken = m.cast(m.eq(x, m.reshape(y, shape=kept)), dtype=g.dtype)
-        share = taken / m.sum(taken, axes=axes, keepdims=True)
-        return [m.reshape(g, shape=kept) * share]
+        taken = m.cast(m.eq(x, m.reshape(y, shape=kept)), dtype=x.dtype)
+        return taken / m.sum(taken, axes=axes, keepdims=True)
 
 
 class Index(Op):
@@ -261,7 +341,7 @@ class Cast(Op):
 
     def forward(self, *xs: Any, **params: Any) -> Any:
         (x,) = xs
-        return x.astype(params["dtype"])
+        return silently(x.astype, params["dtype"])
 
     def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
         return xs[0].shape, params["dtype"]
@@ -271,15 +351,21 @@ class Cast(Op):
     ) -> list[Any]:
         return [m.cast(g, dtype=xs[0].dtype)]
 
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        return m.cast(ts[0], **params)
 
-def elementwise(*partials: Rule | int | None, result: str = "same", quiet: bool = False) -> Any:
-    """Register the decorated scalar rule with one partial for each operand."""
-    return lambda rule: Elementwise(rule, partials, result, quiet)
+
+def elementwise(*partials: Rule | int | None, **options: Any) -> Any:
+    """Register the decorated scalar rule with one partial for each operand; the options are those
+    of `Elementwise`."""
+    return lambda rule: Elementwise(rule, partials, **options)
 
 
-def constant(arity: int, result: str = "bool") -> Any:
+def constant(arity: int, **options: Any) -> Any:
     """Register the decorated scalar rule as one without a derivative."""
-    return lambda rule: Constant(rule, arity, result)
+    return lambda rule: Constant(rule, arity, **options)
 
 
 def linear(shape: Rule, transpose: Rule, view: bool = False) -> Any:

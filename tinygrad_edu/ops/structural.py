@@ -7,13 +7,15 @@ torch's and NumPy's spellings).
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ShapeError
+from tinygrad_edu.errors import IndexingError, ShapeError
 from tinygrad_edu.ops.dtypes import int64, is_float
 from tinygrad_edu.ops.kinds import Cast, index, join, linear, selection, sum_to
+from tinygrad_edu.ops.silence import silently
 
 
 def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
@@ -26,25 +28,30 @@ def reduced(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tu
 # ------------------------------------------------------------------------------ sums
 
 _BLOCK = 128
-"""Rows added naively before partial sums are combined: NumPy's own pairwise block length."""
+"""Numbers added naively before partial sums are combined: NumPy's own pairwise block length."""
 
 
 def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Sum with an error that grows with log n.
+    """The sum over `axes`, with a relative error that does not grow with the number of elements
+    (more than its logarithm).
 
-    NumPy adds pairwise along the fastest axis only; along any other it keeps one running float32
-    total per element. Long slow axes are therefore summed in blocks, whose totals are summed next.
+    NumPy adds pairwise along the axis that is fastest in memory, or along all at once if everything
+    is summed. Over any other axis it keeps one running total, in float32 for float32; where many
+    numbers would go into it, the total is kept in float64 instead.
     """
-    if x.dtype.itemsize < 8 and is_float(x.dtype) and len(axes) == 1 and axes[0] != x.ndim - 1:
-        (axis,) = axes
-        while x.shape[axis] > _BLOCK:
-            whole = x.shape[axis] // _BLOCK
-            head, tail = np.split(x, [whole * _BLOCK], axis=axis)
-            blocks = head.reshape(*x.shape[:axis], whole, _BLOCK, *x.shape[axis + 1 :])
-            x = np.concatenate(
-                [blocks.sum(axis=axis + 1), tail.sum(axis=axis, keepdims=True)], axis
-            )
+    if x.dtype.itemsize < 8 and is_float(x.dtype) and _running(x, axes) > _BLOCK:
+        return x.sum(axis=axes, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
     return x.sum(axis=axes, keepdims=keepdims)
+
+
+def _running(x: np.ndarray, axes: tuple[int, ...]) -> int:
+    """How many (pairwise) sums NumPy adds to each total one after another."""
+    count = math.prod([x.shape[axis] for axis in axes])
+    if count <= _BLOCK or (len(axes) == x.ndim and x.flags.forc):
+        return 1
+    strides = [builtins.abs(stride) for stride in x.strides]
+    fastest = min((i for i in range(x.ndim) if x.shape[i] > 1), key=strides.__getitem__)
+    return int(count // x.shape[fastest] if fastest in axes else count)
 
 
 @linear(
@@ -55,7 +62,7 @@ def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
 )
 def sum(x, axes, keepdims):
     """The sum over `axes`."""
-    return add_up(x, axes, keepdims)
+    return silently(add_up, x, axes, keepdims)
 
 
 @linear(
@@ -129,7 +136,9 @@ def _indexed_shape(x, *indices, key):
     try:
         return probe[filled].shape
     except IndexError as error:
-        raise ShapeError(f"getitem: index [{key}] does not fit shape {x.shape}: {error}") from None
+        raise IndexingError(
+            f"getitem: index [{key}] does not fit shape {x.shape}: {error}."
+        ) from None
 
 
 @linear(
@@ -151,7 +160,7 @@ def scatter(x, *indices, key, shape):
     if key.is_basic:
         result[key.fill(indices)] = x
     else:
-        np.add.at(result, key.fill(indices), x)
+        silently(np.add.at, result, key.fill(indices), x)
     return result
 
 
@@ -164,7 +173,10 @@ def _joined_shape(*xs, axis):
         rest = x.shape[:axis] + x.shape[axis + 1 :]
         if len(x.shape) != len(first) or rest != first[:axis] + first[axis + 1 :]:
             listed = " and ".join(str(x.shape) for x in xs)
-            raise ShapeError(f"concat: shapes {listed} may differ along axis {axis} only.")
+            raise ShapeError(
+                f"cat: shapes {listed} may differ along axis {axis} only; reshape or expand the "
+                "other axes to agree, or use stack for a new axis."
+            )
     return (*first[:axis], builtins.sum(x.shape[axis] for x in xs), *first[axis + 1 :])
 
 
