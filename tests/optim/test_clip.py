@@ -1,0 +1,75 @@
+"""Gradients are scaled by one factor, and only if they are too long."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import nn
+from tinygrad_edu.errors import ArgumentError, GradientError
+from tinygrad_edu.optim import clip_grad_norm_
+
+
+def graded(*gradients: Any) -> list[nn.Parameter]:
+    """Parameters with these gradients."""
+    ps = []
+    for gradient in gradients:
+        p = nn.Parameter(np.zeros(np.shape(gradient), np.float32))
+        p.grad = tg.tensor(gradient)
+        ps.append(p)
+    return ps
+
+
+def gradients(ps: list[nn.Parameter]) -> list[Any]:
+    """As lists."""
+    return [p.grad.tolist() for p in ps]  # type: ignore[union-attr]
+
+
+def test_long_gradients_are_scaled_together() -> None:
+    ps = graded([3.0, 0.0], [[4.0]])
+    total = clip_grad_norm_(ps, 1.0)
+    assert total.item() == 5
+    assert total.dtype == tg.float32
+    np.testing.assert_allclose(gradients(ps)[0], [0.6, 0], rtol=1e-6)
+    assert ps[1].grad is not None
+    assert ps[1].grad.item() == pytest.approx(0.8, rel=1e-6)
+    assert ps[1].grad.dtype == tg.float32
+
+
+def test_short_gradients_stay_exactly() -> None:
+    ps = graded([0.3, 0.1])
+    kept = ps[0].grad
+    clip_grad_norm_(ps, 1.0)
+    assert ps[0].grad is kept
+
+
+def test_other_norms_and_other_arguments() -> None:
+    ps = graded([3.0, -4.0])
+    assert clip_grad_norm_(ps[0], 10.0, math.inf).item() == 4
+    assert clip_grad_norm_(iter(ps), 10.0, 1).item() == 7
+    assert clip_grad_norm_([nn.Parameter([1.0])], 1.0).item() == 0  # no gradient
+    assert clip_grad_norm_([], 1.0).item() == 0
+
+
+def test_norms_do_not_overflow_in_float32() -> None:
+    (p,) = graded([1e30, 1e30])
+    clip_grad_norm_([p], 1.0)
+    np.testing.assert_allclose(gradients([p])[0], [0.5**0.5] * 2, rtol=1e-6)
+
+
+def test_infinite_norms() -> None:
+    ps = graded([math.inf, 1.0])
+    with pytest.raises(GradientError, match="norm inf"):
+        clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)
+    assert gradients(ps) == [[math.inf, 1]]
+    assert clip_grad_norm_(ps, 1.0).item() == math.inf
+
+
+@pytest.mark.parametrize("options", [{"max_norm": -1}, {"max_norm": 1, "norm_type": 0}])
+def test_refuses(options: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        clip_grad_norm_(graded([1.0]), **options)

@@ -1,0 +1,82 @@
+"""Schedules are closed formulas of the epoch; against torch in `tests/peers`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tinygrad_edu import nn, optim
+from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR
+
+
+def optimizer(*rates: float) -> optim.Optimizer:
+    """A group for each rate."""
+    return optim.SGD([{"params": [nn.Parameter([1.0])], "lr": rate} for rate in rates])
+
+
+def rates(scheduler: Any, epochs: int) -> list[float]:
+    """The first group's rate in each epoch."""
+    found = []
+    for _ in range(epochs):
+        found.append(scheduler.optimizer.param_groups[0]["lr"])
+        scheduler.step()
+    return found
+
+
+def test_cosine() -> None:
+    expected = [2, 1 + math.cos(math.pi / 4), 1, 1 - math.cos(math.pi / 4), 0]
+    assert rates(CosineAnnealingLR(optimizer(2.0), 4), 5) == pytest.approx(expected, abs=1e-15)
+    assert rates(CosineAnnealingLR(optimizer(2.0), 4, eta_min=1), 5)[-1] == 1
+
+
+def test_linear() -> None:
+    assert rates(LinearLR(optimizer(3.0), total_iters=2), 4) == pytest.approx([1, 2, 3, 3])
+    assert rates(LinearLR(optimizer(1.0), 1.0, 0.0, 2), 4) == [1, 0.5, 0, 0]
+
+
+def test_lambda() -> None:
+    assert rates(LambdaLR(optimizer(2.0), lambda epoch: 0.5**epoch), 3) == [2, 1, 0.5]
+    schedule = LambdaLR(optimizer(1.0, 10.0), [lambda epoch: epoch, lambda epoch: 1.0])
+    schedule.step()
+    schedule.step()
+    assert schedule.get_last_lr() == [2, 10]
+
+
+def test_each_group_has_its_own_rate() -> None:
+    schedule = CosineAnnealingLR(optimizer(1.0, 10.0), 2)
+    schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([0.5, 5])
+
+
+def test_a_later_schedule_starts_from_the_initial_rate() -> None:
+    trained = optimizer(1.0)
+    rates(CosineAnnealingLR(trained, 4), 3)
+    assert rates(LinearLR(trained, 0.5, total_iters=1), 2) == [0.5, 1]
+
+
+def test_resuming() -> None:
+    through = CosineAnnealingLR(optimizer(1.0), 7)
+    expected = rates(through, 6)
+    stopped = CosineAnnealingLR(optimizer(1.0), 7)
+    rates(stopped, 3)
+    resumed = CosineAnnealingLR(optimizer(1.0), 7)
+    resumed.load_state_dict(stopped.state_dict())
+    assert rates(resumed, 3) == expected[3:]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: CosineAnnealingLR(o, 0),
+        lambda o: LinearLR(o, total_iters=0),
+        lambda o: LinearLR(o, start_factor=0),
+        lambda o: LinearLR(o, end_factor=-1),
+        lambda o: LambdaLR(o, [lambda epoch: 1.0] * 2),
+    ],
+)
+def test_refuses(make: Any) -> None:
+    with pytest.raises(ArgumentError):
+        make(optimizer(1.0))

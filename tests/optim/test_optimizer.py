@@ -1,0 +1,225 @@
+"""What all optimizers share: groups, checks, a step that is whole or nothing, and saving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import nn, optim
+from tinygrad_edu.errors import (
+    ArgumentError,
+    CheckpointError,
+    DTypeError,
+    GradientError,
+    StaleStorageError,
+)
+from tinygrad_edu.optim import Optimizer
+
+OPTIMIZERS: list[type[Any]] = [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop]
+WITH_STATE: dict[str, Any] = {
+    "SGD": lambda ps: optim.SGD(ps, momentum=0.9),
+    "Adam": optim.Adam,
+    "AdamW": optim.AdamW,
+    "RMSprop": lambda ps: optim.RMSprop(ps, momentum=0.5, centered=True),
+}
+
+
+def parameters() -> list[nn.Parameter]:
+    """Two parameters."""
+    return [nn.Parameter([1.0, 2.0]), nn.Parameter([[3.0]])]
+
+
+def descend(ps: list[nn.Parameter], optimizer: Optimizer, steps: int = 1) -> None:
+    """Minimise the sum of squares."""
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum((p * p).sum() for p in ps).backward()  # type: ignore[union-attr]
+        optimizer.step()
+
+
+def values(ps: list[nn.Parameter]) -> list[Any]:
+    """As lists."""
+    return [p.tolist() for p in ps]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_descends(make: Any) -> None:
+    ps = parameters()
+    descend(ps, make(ps, lr=0.05), steps=200)
+    assert all(abs(p.detach().numpy()).max() < 0.2 for p in ps)
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
+@pytest.mark.parametrize("lr", [0.1, np.float64(0.1)])
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_parameters_keep_dtype_identity_and_leafhood(name: str, lr: Any, dtype: Any) -> None:
+    p = nn.Parameter(np.ones(2, dtype))
+    optimizer = WITH_STATE[name]([p])
+    optimizer.param_groups[0]["lr"] = lr
+    descend([p], optimizer, 2)
+    assert p.dtype == dtype
+    assert p.is_leaf
+    assert p.requires_grad
+
+
+def test_without_a_gradient_a_parameter_stays() -> None:
+    used, unused = parameters()
+    optimizer = optim.AdamW([used, unused], lr=0.1, weight_decay=0.5)
+    descend([used], optimizer)
+    assert unused.tolist() == [[3]]
+    assert list(optimizer.state) == [used]
+
+
+def test_zero_grad() -> None:
+    ps = parameters()
+    optimizer = optim.SGD(ps)
+    descend(ps, optimizer)
+    optimizer.zero_grad(set_to_none=False)
+    assert [p.grad.tolist() for p in ps] == [[0, 0], [[0]]]  # type: ignore[union-attr]
+    optimizer.zero_grad()
+    assert [p.grad for p in ps] == [None, None]
+
+
+def test_graphs_from_before_a_step_are_stale_not_wrong() -> None:
+    (p, _) = parameters()
+    optimizer = optim.SGD([p], lr=0.1)
+    loss = (p * p).sum()
+    loss.backward()
+    optimizer.step()
+    with pytest.raises(StaleStorageError):
+        loss.backward()
+
+
+def test_a_step_that_fails_has_changed_nothing() -> None:
+    class Failing(optim.SGD):
+        def rule(self, p: Any, g: Any, state: Any, group: Any) -> Any:
+            if p.ndim == 2:
+                raise KeyboardInterrupt
+            return super().rule(p, g, state, group)
+
+    ps = parameters()
+    optimizer = Failing(ps, momentum=0.9)
+    with pytest.raises(KeyboardInterrupt):
+        descend(ps, optimizer)
+    assert values(ps) == values(parameters())
+    assert not optimizer.state
+
+
+# ------------------------------------------------------------------------------ groups
+
+
+def test_groups_have_options_of_their_own() -> None:
+    a, b = parameters()
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.0)
+    descend([a, b], optimizer)
+    assert a.tolist() == [1, 2]
+    assert b.tolist() == [[0]]
+    c = nn.Parameter([4.0])
+    optimizer.add_param_group({"params": [c], "momentum": 0.9})
+    assert [group["momentum"] for group in optimizer.param_groups] == [0, 0, 0.9]
+    assert repr(optimizer).startswith("SGD(lr=0.0, momentum=0.0,")
+
+
+def test_a_generator_is_read_once() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = optim.Adam(model.parameters())
+    assert len(optimizer.param_groups[0]["params"]) == 2
+
+
+MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
+    "empty": (lambda make: make([]), ArgumentError, "no parameters"),
+    "empty generator": (lambda make: make(nn.ReLU().parameters()), ArgumentError, "no parameters"),
+    "empty group": (lambda make: make([{"params": []}]), ArgumentError, "no parameters"),
+    "a tensor": (lambda make: make(nn.Parameter([1.0])), ArgumentError, r"\[tensor\]"),
+    "twice": (lambda make: make(parameters()[:1] * 2), ArgumentError, "given before"),
+    "frozen": (
+        lambda make: make(nn.Linear(1, 1).requires_grad_(False).parameters()),
+        GradientError,
+        "does not require grad",
+    ),
+    "computed": (lambda make: make([parameters()[0] * 2]), GradientError, "computed by an op"),
+    "integers": (lambda make: make([tg.tensor([1])]), DTypeError, "int64"),
+    "no tensor": (lambda make: make([np.ones(2)]), DTypeError, "ndarray"),
+    "negative lr": (lambda make: make(parameters(), lr=-0.1), ArgumentError, "lr must be"),
+    "nan lr": (lambda make: make(parameters(), lr=float("nan")), ArgumentError, "lr must be"),
+    "negative decay": (
+        lambda make: make(parameters(), weight_decay=-1),
+        ArgumentError,
+        "weight_decay must be",
+    ),
+    "lr of a group": (
+        lambda make: make([{"params": parameters(), "lr": -1}]),
+        ArgumentError,
+        "lr must be",
+    ),
+    "unknown option": (
+        lambda make: make([{"params": parameters(), "rate": 1}]),
+        ArgumentError,
+        "no option rate",
+    ),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_named(case: str, make: Any) -> None:
+    call, error, message = MISTAKES[case]
+    with pytest.raises(error, match=message):
+        call(make)
+
+
+# ------------------------------------------------------------------------------ saving
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_a_run_can_be_resumed(name: str) -> None:
+    make = WITH_STATE[name]
+    through = parameters()
+    optimizer = make(through)
+    descend(through, optimizer, 3)
+    middle, state = values(through), optimizer.state_dict()
+    descend(through, optimizer, 3)
+
+    resumed = [nn.Parameter(value) for value in middle]
+    fresh = make(resumed)
+    fresh.param_groups[0]["lr"] = 7.0
+    fresh.load_state_dict(state)
+    descend(resumed, fresh, 3)
+    assert values(resumed) == values(through)
+
+
+def test_a_state_is_plain_and_a_snapshot() -> None:
+    ps = parameters()
+    optimizer = optim.Adam(ps)
+    descend(ps, optimizer)
+    state = optimizer.state_dict()
+    assert state["param_groups"][0]["params"] == [0, 1]
+    assert sorted(state["state"][1]) == ["exp_avg", "exp_avg_sq", "step"]
+    assert state["state"][1]["step"] == 1
+    before = state["state"][0]["exp_avg"].tolist()
+    descend(ps, optimizer)
+    assert state["state"][0]["exp_avg"].tolist() == before
+
+
+def test_a_state_of_another_optimizer_changes_nothing() -> None:
+    ps = parameters()
+    descend(ps, optim.SGD(ps))
+    adam = optim.Adam(ps)
+    descend(ps, adam)
+    good = adam.state_dict()
+    wrong_shape = {
+        **good,
+        "state": {0: good["state"][0], 1: {**good["state"][1], "exp_avg": np.ones(5)}},
+    }
+    for state, message in [
+        (optim.SGD(ps).state_dict(), "has no betas, eps"),
+        (optim.Adam(ps[:1]).state_dict(), r"groups of \[1\] parameters, this optimizer of \[2\]"),
+        (wrong_shape, r"exp_avg of parameter 1 has shape \(5,\), the parameter \(1, 1\)"),
+        ({**good, "state": {2: {}}}, "parameter 2; there are 2"),
+    ]:
+        with pytest.raises(CheckpointError, match=message):
+            adam.load_state_dict(state)
+    np.testing.assert_equal(adam.state_dict(), good)

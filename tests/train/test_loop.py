@@ -1,0 +1,375 @@
+"""`fit` trains, tells how it went, can be stopped, and can be repeated bit for bit."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import nn, optim
+from tinygrad_edu.data import DataLoader, TensorDataset
+from tinygrad_edu.errors import ArgumentError, DataError, ShapeError, TrainingError
+from tinygrad_edu.optim.lr_scheduler import LambdaLR
+from tinygrad_edu.train import History, accuracy, evaluate, fit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4)).astype(np.float32)
+LABELS = (X[:, 0] + X[:, 1] > 0).astype(np.int64)
+VALUES = X @ np.array([[1.0], [2], [-1], [0.5]], np.float32)
+
+
+def network(out: int = 2) -> nn.Sequential:
+    """The same small network at every call."""
+    tg.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, out))
+
+
+def measured(history: History) -> list[dict[str, float]]:
+    """The rows without the time they took."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    """All values of a model."""
+    return {key: tensor.tolist() for key, tensor in model.state_dict().items()}
+
+
+class Noise(nn.Module):
+    """Draws in training mode only, like dropout."""
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return x + 0.1 * tg.randn(x.shape) if self.training else x
+
+
+# ------------------------------------------------------------------------------ training
+
+
+def test_classification_by_default() -> None:
+    model = network()
+    history = fit(model, (X, LABELS), epochs=25, batch_size=10, optimizer=adam(0.05))
+    assert len(history) == 25
+    assert history.columns == ["loss", "accuracy", "lr", "seconds"]
+    assert history.loss[-1] < 0.3 * history.loss[0]
+    assert history.accuracy[-1] > 0.9
+    assert history.lr == [0.05] * 25
+    assert min(history.seconds) > 0
+    assert not history.interrupted
+
+
+def adam(lr: float) -> Any:
+    """Makes AdamW with this learning rate."""
+    return lambda params: optim.AdamW(params, lr=lr)
+
+
+def test_regression_by_default() -> None:
+    history = fit(network(1), (X, VALUES), epochs=30, optimizer=adam(0.05))
+    assert history.columns == ["loss", "lr", "seconds"]
+    assert history.loss[-1] < 0.1 * history.loss[0]
+
+
+def test_loss_optimizer_metrics_and_schedule_as_given() -> None:
+    model = network(1)
+    signs = (2 * LABELS[:, None] - 1).astype(np.float32)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    history = fit(
+        model,
+        (X, signs),
+        loss=nn.HingeLoss(),
+        optimizer=optimizer,
+        schedule=LambdaLR(optimizer, lambda epoch: 0.5**epoch),
+        metrics={"right": accuracy, "size": lambda outputs, targets: len(targets)},
+        validation=(X, signs),
+        epochs=4,
+        batch_size=20,
+    )
+    assert history.columns == [
+        "loss", "right", "size", "val_loss", "val_right", "val_size", "lr", "seconds",
+    ]  # fmt: skip
+    assert history.lr == [0.5, 0.25, 0.125, 0.0625]
+    assert history["right"][-1] > 0.85
+    assert history["size"] == [20] * 4
+
+
+def test_makers_of_optimizer_and_schedule() -> None:
+    history = fit(
+        network(),
+        (X, LABELS),
+        optimizer=optim.Adam,
+        schedule=lambda optimizer: LambdaLR(optimizer, lambda epoch: 1 - epoch),
+        epochs=2,
+    )
+    assert history.lr == [1e-3, 0]
+
+
+def test_one_epoch_is_the_loop_written_by_hand() -> None:
+    model, by_hand = network(), network()
+    history = fit(model, (X, LABELS), optimizer=adam(0.01), epochs=1, batch_size=25, seed=4)
+    optimizer, losses, sizes = optim.AdamW(by_hand.parameters(), lr=0.01), [], []
+    for x, y in DataLoader(TensorDataset(X, LABELS), 25, shuffle=True, seed=4):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(by_hand(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        sizes.append(len(x))
+    assert state(model) == state(by_hand)
+    assert history.loss == [pytest.approx(np.average(losses, weights=sizes), rel=1e-12)]
+
+
+@pytest.mark.parametrize(
+    "data", [TensorDataset(X, LABELS), DataLoader(TensorDataset(X, LABELS), 15), [(X[0], 1)] * 4]
+)
+def test_other_forms_of_data(data: Any) -> None:
+    assert len(fit(network(), data, epochs=2, validation=data).val_accuracy) == 2
+
+
+def test_frozen_parameters_stay() -> None:
+    model = network()
+    model[0].requires_grad_(False)
+    before = state(model)
+    fit(model, (X, LABELS), epochs=1)
+    after = state(model)
+    changed = [key for key in before if before[key] != after[key]]
+    assert changed == ["2.weight", "2.bias"]
+
+
+def test_seeds_repeat_a_run_bit_for_bit() -> None:
+    def run(seed: int) -> tuple[Any, Any]:
+        model = network().append(Noise())
+        history = fit(model, (X, LABELS), epochs=3, batch_size=7, seed=seed)
+        return measured(history), state(model)
+
+    first = run(1)
+    tg.randn(5)  # draws before a run do not matter
+    assert run(1) == first
+    assert run(2) != first
+
+
+def test_draws_while_training_are_not_those_of_the_weights() -> None:
+    """Under one seed for everything, noise must not repeat the first layer's weights."""
+    tg.manual_seed(0)
+    weights, seen = tg.randn(20), []
+    model = nn.Sequential(nn.Linear(4, 2))
+    model.register_forward_hook(lambda m, a, o: seen.append(tg.randn(20)))
+    fit(model, (X, LABELS), epochs=1, seed=0)
+    assert seen[0].tolist() != weights.tolist()
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(ArgumentError, match="epochs"):
+        fit(network(), (X, LABELS), epochs=-1)
+    with pytest.raises(DataError):
+        fit(network(), (X, LABELS), seed=-1)
+    with pytest.raises(ShapeError):
+        fit(network(), (X[:, :3], LABELS))
+    with pytest.raises(ArgumentError, match="no parameters"):
+        fit(nn.ReLU(), (X, LABELS))
+    assert len(fit(network(), (X, LABELS), epochs=0)) == 0
+
+
+# ------------------------------------------------------------------------------ measuring
+
+
+def test_evaluate() -> None:
+    model = network()
+    fit(model, (X, LABELS), epochs=5)
+    scores = X.astype(np.float64)
+    for layer in (model[0], None, model[2]):
+        if layer is None:
+            scores = np.tanh(scores)
+        else:
+            weight, bias = (p.detach().numpy() for p in layer.parameters())
+            scores = scores @ weight.T + bias
+    right = np.mean(scores.argmax(1) == LABELS)
+    result = evaluate(model, (X, LABELS), batch_size=7)  # the last batch is smaller
+    assert result["accuracy"] == pytest.approx(right, abs=1e-12)
+    expected = np.mean(np.log(np.exp(scores).sum(1)) - scores[np.arange(60), LABELS])
+    assert result["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_evaluate_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(network(), Noise(), nn.Identity())
+    model[2].eval()
+    first = evaluate(model, (X, LABELS))
+    assert evaluate(model, (X, LABELS)) == first  # no noise
+    assert [module.training for module in model] == [True, True, False]
+    with pytest.raises(ShapeError):
+        evaluate(model, (X[:, :2], LABELS))
+    assert model.training
+
+
+def test_validation_is_measured_after_each_epoch() -> None:
+    model, seen = network(), []
+    history = fit(
+        model,
+        (X[:40], LABELS[:40]),
+        validation=(X[40:], LABELS[40:]),
+        epochs=3,
+        callback=lambda h: seen.append(evaluate(model, (X[40:], LABELS[40:]))),
+    )
+    assert history.val_loss == [result["loss"] for result in seen]
+    assert history.val_accuracy == [result["accuracy"] for result in seen]
+
+
+# ------------------------------------------------------------------------------ stopping
+
+
+def test_a_callback_may_end_training() -> None:
+    history = fit(network(), (X, LABELS), epochs=9, callback=lambda h: len(h) == 2)
+    assert len(history) == 2
+    assert not history.interrupted
+
+
+def test_ctrl_c_in_a_callback() -> None:
+    def stop(history: History) -> None:
+        if len(history) == 3:
+            raise KeyboardInterrupt
+
+    model, same = network(), network()
+    history = fit(model, (X, LABELS), epochs=9, callback=stop)
+    assert history.interrupted
+    assert measured(history) == measured(fit(same, (X, LABELS), epochs=3))
+    assert state(model) == state(same)
+
+
+def interrupted_in_batch(number: int, by: Any) -> tuple[History, nn.Sequential]:
+    """A run of 6 batches an epoch in which something happens in the forward of one."""
+    model, calls = network(), []
+
+    def hook(module: Any, args: Any, output: Any) -> None:
+        calls.append(1)
+        if len(calls) == number:
+            by()
+
+    with model.register_forward_hook(hook):
+        return fit(model, (X, LABELS), epochs=3, batch_size=10, optimizer=adam(0.01)), model
+
+
+def press() -> None:
+    """Ctrl-C, delivered to this process."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def steps_by_hand(number: int) -> tuple[nn.Sequential, list[float]]:
+    """The same run without interruption, for so many steps."""
+    model = network()
+    optimizer, losses = optim.AdamW(model.parameters(), lr=0.01), []
+    batches = DataLoader(TensorDataset(X, LABELS), 10, shuffle=True, seed=0)
+    for _ in range(3):
+        for x, y in batches:
+            if len(losses) == number:
+                return model, losses
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return model, losses
+
+
+@pytest.mark.parametrize("batch", [2, 6, 9])
+def test_ctrl_c_lets_the_step_finish_and_keeps_what_was_measured(batch: int) -> None:
+    history, model = interrupted_in_batch(batch, press)
+    expected, losses = steps_by_hand(batch)
+    assert history.interrupted
+    assert state(model) == state(expected)
+    assert len(history) == (batch + 5) // 6
+    assert history.loss[-1] == pytest.approx(np.mean(losses[6 * (len(history) - 1) :]), rel=1e-12)
+
+
+def raise_interrupt() -> None:
+    """An interrupt from code that does not wait."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_raised_within_a_step_drops_that_step() -> None:
+    history, model = interrupted_in_batch(9, raise_interrupt)
+    expected, losses = steps_by_hand(8)
+    assert history.interrupted
+    assert state(model) == state(expected)
+    assert history.loss[1] == pytest.approx(np.mean(losses[6:]), rel=1e-12)
+
+
+def test_an_interrupt_before_anything_was_measured_leaves_no_row() -> None:
+    history, model = interrupted_in_batch(1, raise_interrupt)
+    assert len(history) == 0
+    assert history.interrupted
+    assert state(model) == state(network())
+
+
+def test_a_second_ctrl_c_is_raised() -> None:
+    def twice() -> None:
+        press()
+        press()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_in_batch(2, twice)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_real_ctrl_c_from_outside() -> None:
+    program = textwrap.dedent("""
+        import numpy as np
+        import tinygrad_edu as tg
+
+        x, y = np.ones((512, 32), np.float32), np.zeros(512, int)
+        model = tg.nn.Sequential(tg.nn.Linear(32, 64), tg.nn.ReLU(), tg.nn.Linear(64, 2))
+
+        def tell(history):
+            if len(history) == 1:
+                print("training", flush=True)
+
+        history = tg.train.fit(model, (x, y), epochs=10**9, callback=tell)
+        finite = all(np.isfinite(p.numpy()).all() for p in model.state_dict().values())
+        print(history.interrupted, 1 <= len(history) < 10**9, finite)
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "training\n"
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("True True True\n", "", 0)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_before_its_step(wrong: float) -> None:
+    calls: list[int] = []
+
+    def loss(outputs: tg.Tensor, targets: tg.Tensor) -> tg.Tensor:
+        calls.append(1)
+        value = nn.functional.cross_entropy(outputs, targets)
+        return value * wrong if len(calls) == 9 else value
+
+    model = network()
+    with pytest.raises(TrainingError, match=r"became (nan|inf) in epoch 2.*learning rate") as error:
+        fit(model, (X, LABELS), loss=loss, epochs=3, batch_size=10, optimizer=adam(0.01))
+    assert isinstance(error.value.history, History)
+    assert len(error.value.history) == 2
+    assert state(model) == state(steps_by_hand(8)[0])
+
+
+def test_diverging_training_is_told() -> None:
+    with pytest.raises(TrainingError, match="learning rate 1e"):
+        fit(network(1), (X, VALUES), optimizer=lambda ps: optim.SGD(ps, lr=1e20), epochs=5)
+
+
+# ------------------------------------------------------------------------------ progress
+
+
+def test_progress_is_off_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
+    fit(network(), (X, LABELS), epochs=1)
+    assert capfd.readouterr() == ("", "")
+    fit(network(), (X, LABELS), epochs=1, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "epoch 1/1" in err

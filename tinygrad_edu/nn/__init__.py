@@ -1,0 +1,62 @@
+"""Layers, losses and initial values, under torch.nn's names and defaults."""
+
+from tinygrad_edu.nn import functional, init
+from tinygrad_edu.nn.activation import (
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from tinygrad_edu.nn.containers import ModuleList, Sequential
+from tinygrad_edu.nn.linear import Linear
+from tinygrad_edu.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, MSELoss
+from tinygrad_edu.nn.module import Module
+from tinygrad_edu.nn.parameter import Law, Parameter
+from tinygrad_edu.nn.shape import Flatten, Identity
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Flatten",
+    "Hardswish",
+    "Hardtanh",
+    "HingeLoss",
+    "Identity",
+    "Law",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Mish",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "ReLU",
+    "ReLU6",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "functional",
+    "init",
+]

@@ -1,0 +1,135 @@
+"""Cross-entropy: what scores cost the true labels, given as class numbers or as probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
+from tinygrad_edu.graph.functions import as_tensor, log_softmax, where
+from tinygrad_edu.graph.tensor import Operand, Tensor
+from tinygrad_edu.nn.reduction import check_reduction, reduce
+from tinygrad_edu.ops.dtypes import is_float
+
+
+def cross_entropy(
+    input: Operand,
+    target: Operand,
+    weight: Operand | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-log softmax(input) at the target class.
+
+    Args:
+        input: Scores (logits), shape (classes,), (n, classes) or (n, classes, ...).
+        target: Class numbers, one for each set of scores: integers of shape (), (n,) or (n, ...).
+            Or probabilities of the classes: floats in the shape of `input`.
+        weight: A factor for each class, shape (classes,).
+        ignore_index: Class numbers equal to it cost nothing and count for nothing.
+        reduction: "mean" divides by the sum of the weights of the target classes (for
+            probabilities, by their number); "sum"; "none" for one value each.
+        label_smoothing: The share s of the target that is spread over all classes:
+            (1 - s) * target + s / classes. Szegedy et al. 2016.
+
+    Raises:
+        DTypeError: Scores that are no floats, or class numbers that are no integers.
+        ShapeError: A target or weight that does not belong to scores of this shape.
+        ArgumentError: A class number outside 0 ... classes - 1, another reduction, or a
+            label_smoothing outside [0, 1].
+    """
+    check_reduction("cross_entropy", reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"cross_entropy: label_smoothing is {label_smoothing}, not in [0, 1].")
+    scores, target = as_tensor(input), as_tensor(target)
+    if not scores.shape or not is_float(scores.dtype):
+        raise DTypeError(f"cross_entropy: scores are vectors of floats, not {describe([scores])}.")
+    factors = None if weight is None else _class_weights(scores, as_tensor(weight))
+    if is_float(target.dtype) and target.shape == scores.shape:
+        losses = _with_probabilities(scores, target, factors, label_smoothing)
+        return reduce(losses, reduction)
+    _check_class_numbers(scores, target, ignore_index)
+    target = target.long()  # beside uint8, ignore_index would not be a number
+    return _with_class_numbers(scores, target, factors, ignore_index, reduction, label_smoothing)
+
+
+def _class_axis(scores: Tensor) -> int:
+    return 1 if scores.ndim > 1 else 0
+
+
+def _along_classes(scores: Tensor, values: Tensor) -> Tensor:
+    """One value a class, shaped to broadcast against the scores."""
+    return values.reshape(-1, *[1] * (scores.ndim - _class_axis(scores) - 1))
+
+
+def _with_probabilities(
+    scores: Tensor, target: Tensor, factors: Tensor | None, smoothing: float
+) -> Tensor:
+    axis = _class_axis(scores)
+    shares = target.to(scores.dtype)
+    if smoothing:
+        shares = (1 - smoothing) * shares + smoothing / scores.shape[axis]
+    terms = shares * log_softmax(scores, axis)
+    return -(terms if factors is None else terms * factors).sum(axis)
+
+
+def _with_class_numbers(
+    scores: Tensor,
+    target: Tensor,
+    factors: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+) -> Tensor:
+    axis = _class_axis(scores)
+    counted = (target != ignore_index).unsqueeze(axis)
+    numbers = _along_classes(scores, as_tensor(np.arange(scores.shape[axis])))
+    chosen = (target.unsqueeze(axis) == numbers) & counted
+    log_probabilities = log_softmax(scores, axis)
+    # Selected, not multiplied by 0 and 1: a class ruled out by a score of -inf has 0 * -inf = nan.
+    terms = where(chosen, log_probabilities, 0)
+    if smoothing:
+        spread = where(counted, log_probabilities, 0) / scores.shape[axis]
+        terms = (1 - smoothing) * terms + smoothing * spread
+    losses = -(terms if factors is None else terms * factors).sum(axis)
+    if reduction != "mean":
+        return reduce(losses, reduction)
+    shares = counted.to(scores.dtype) if factors is None else where(chosen, factors, 0)
+    return losses.sum() / shares.sum()
+
+
+def _class_weights(scores: Tensor, weight: Tensor) -> Tensor:
+    classes = scores.shape[_class_axis(scores)]
+    if weight.shape != (classes,):
+        raise ShapeError(
+            f"cross_entropy: weight has shape {weight.shape}; {classes} classes need one factor "
+            f"each, shape ({classes},)."
+        )
+    return _along_classes(scores, weight.to(scores.dtype))
+
+
+def _check_class_numbers(scores: Tensor, target: Tensor, ignore_index: int) -> None:
+    axis = _class_axis(scores)
+    wanted = scores.shape[:axis] + scores.shape[axis + 1 :]
+    if target.dtype.kind not in "iu":
+        raise DTypeError(
+            f"cross_entropy: the target is {describe([target])}. Class numbers are integers of "
+            f"shape {wanted} (convert with .long()); probabilities are floats of shape "
+            f"{scores.shape}."
+        )
+    if target.shape != wanted:
+        raise ShapeError(
+            f"cross_entropy: scores of shape {scores.shape} need class numbers of shape {wanted}, "
+            f"got {target.shape}."
+        )
+    if target.node.is_abstract or not target.numel():
+        return
+    labels, classes = target.node.data, scores.shape[axis]
+    if labels.min() < 0 or labels.max() >= classes:
+        real = labels[labels != ignore_index]
+        if real.size and (real.min() < 0 or real.max() >= classes):
+            raise ArgumentError(
+                f"cross_entropy: class numbers run from {real.min()} to {real.max()}, but scores "
+                f"for {classes} classes allow 0 to {classes - 1} only."
+            )

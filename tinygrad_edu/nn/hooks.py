@@ -1,0 +1,31 @@
+"""What watches a module: functions called after every forward, and the handle that ends them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+ForwardHook = Callable[[Any, tuple[Any, ...], Any], Any]
+"""``hook(module, args, output)``; what it returns, unless None, replaces the output."""
+
+_numbers = itertools.count()
+
+
+class HookHandle:
+    """Ends a hook by `remove()`, or by leaving the ``with`` block that it heads."""
+
+    def __init__(self, hooks: dict[int, ForwardHook], hook: ForwardHook) -> None:
+        self._hooks = hooks
+        self._number = next(_numbers)
+        hooks[self._number] = hook
+
+    def remove(self) -> None:
+        """Stop calling the hook; a second call does nothing."""
+        self._hooks.pop(self._number, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()

@@ -1,0 +1,57 @@
+"""Loading a state dictionary: everything is checked before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_edu.errors import CheckpointError
+from tinygrad_edu.graph.tensor import Tensor
+
+
+class LoadReport(NamedTuple):
+    """The keys that only one side had: the model (missing) or the dictionary (unexpected)."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def load(
+    model: str, own: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool
+) -> LoadReport:
+    """Assign to each tensor in `own` the value of its name in `state`, in the tensor's dtype.
+
+    Raises:
+        CheckpointError: Lists, for the model of that name, the keys whose values do not fit and, if
+            `strict`, those that are missing or unexpected. Nothing has been changed then.
+    """
+    report = LoadReport([k for k in own if k not in state], [k for k in state if k not in own])
+    arrays = {key: _array(state[key]) for key in own if key in state}
+    misfits = [f"{key} {why}" for key in arrays if (why := _misfit(own[key], arrays[key]))]
+    listed = {"do not fit": misfits}
+    if strict:
+        listed |= {"are missing": report.missing_keys, "are unexpected": report.unexpected_keys}
+    if any(listed.values()):
+        found = "".join(f"\n  {what}: {', '.join(keys)}" for what, keys in listed.items() if keys)
+        raise CheckpointError(
+            f"load_state_dict: this is not the state of such a {model}, which stays as it was. "
+            f"Keys that{found}"
+        )
+    for key, array in arrays.items():
+        own[key].node.assign(array.astype(own[key].dtype))
+    return report
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(value.node.data if isinstance(value, Tensor) else value)
+
+
+def _misfit(own: Tensor, array: np.ndarray[Any, Any]) -> str | None:
+    """Why the array cannot be the tensor's value, or None."""
+    if array.shape != own.shape:
+        return f"(shape {array.shape}, the model has {own.shape})"
+    if not np.can_cast(array.dtype, own.dtype, "same_kind"):
+        return f"({array.dtype}, the model has {own.dtype})"
+    return None

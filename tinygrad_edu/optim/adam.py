@@ -1,0 +1,78 @@
+"""Adam and its relatives: steps measured in units of the gradient's own size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, Values, with_decay
+
+
+class Adam(Optimizer):
+    """p - lr * m / (sqrt(v) + eps), where m and v are running means of g and g^2.
+
+    m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2 start at 0 and are divided by 1 - b1^t and
+    1 - b2^t after t steps, so that they are unbiased. Kingma and Ba 2014, algorithm 1;
+    torch.optim.Adam's numbers. `weight_decay` w adds w p to the gradient, where the division by
+    sqrt(v) undoes much of it: see `AdamW`.
+
+    Raises:
+        ArgumentError: A negative lr, eps or weight_decay, or betas outside [0, 1). Parameters: as
+            `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    def check(self, group: Group) -> None:
+        """Refuse options out of range."""
+        super().check(group)
+        self._at_least_zero(group, "eps")
+        for beta in group["betas"]:
+            self._share("betas", beta)
+
+    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+        """One step for one parameter."""
+        return self._adapt(p, with_decay(p, g, group), state, group)
+
+    def _adapt(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+        beta1, beta2 = group["betas"]
+        t = state.get("step", 0) + 1
+        mean = beta1 * state.get("exp_avg", 0.0) + (1 - beta1) * g
+        square = beta2 * state.get("exp_avg_sq", 0.0) + (1 - beta2) * (g * g)
+        size = np.sqrt(square) / math.sqrt(1 - beta2**t) + group["eps"]
+        new = p - (group["lr"] / (1 - beta1**t)) * (mean / size)
+        return new, {"step": t, "exp_avg": mean, "exp_avg_sq": square}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p shrinks by lr * weight_decay * p, whatever the size of
+    its gradient. Loshchilov and Hutter 2017, algorithm 2; torch.optim.AdamW's numbers.
+
+    Raises:
+        ArgumentError: As `Adam`.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+        """One step for one parameter."""
+        return self._adapt(p * (1 - group["lr"] * group["weight_decay"]), g, state, group)

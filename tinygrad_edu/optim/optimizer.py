@@ -1,0 +1,214 @@
+"""What all optimizers share: groups of parameters, state for each, and the step.
+
+An optimizer is one rule, a function without side effects: from a parameter's value, its gradient
+and the state kept for it to the new value and the new state. It is written in arithmetic that
+arrays and tensors both understand, so it can also be recorded. `step` computes every new value
+before it assigns the first, so a step that fails has changed nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import ArgumentError, CheckpointError, DTypeError, GradientError
+from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.nn.parameter import clear_grad
+from tinygrad_edu.ops.dtypes import is_float
+
+Values = Any
+"""An array, or a tensor where the step is being recorded."""
+State = dict[str, Any]
+"""What a rule remembers of one parameter: values in the parameter's shape, and numbers."""
+Group = dict[str, Any]
+"""Parameters (under "params") and the options that hold for them."""
+Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
+
+class Optimizer(ABC):
+    """Base class: a subclass defines `rule`.
+
+    Args:
+        params: Tensors, or dictionaries {"params": tensors, option: value, ...} whose options
+            override the defaults for their group.
+        defaults: Every option of the rule and its default.
+
+    Attributes:
+        param_groups: The groups; to change an option (the learning rate "lr"), assign it there.
+        state: For each parameter that has been updated, what the rule remembers.
+
+    Raises:
+        ArgumentError: No parameters, one given twice, an unknown option, or one out of range.
+        GradientError: A parameter that is computed by an op or does not require grad.
+        DTypeError: A parameter that is not of float dtype.
+    """
+
+    def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, State] = {}
+        if isinstance(params, Tensor):
+            raise ArgumentError(f"{self._name}: got a tensor; pass a list of them, [tensor].")
+        listed: list[Any] = list(params)
+        for group in listed if listed and isinstance(listed[0], Mapping) else [{"params": listed}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    @abstractmethod
+    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+        """The new value of a parameter and its new state, from its value, gradient and state (empty
+        before the first step). Nothing is changed in place."""
+
+    def check(self, group: Group) -> None:
+        """Raise `ArgumentError` if an option is out of range."""
+        self._at_least_zero(group, "lr", "weight_decay")
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own; what is not given is as the defaults."""
+        unknown = group.keys() - self.defaults.keys() - {"params"}
+        if unknown:
+            raise ArgumentError(
+                f"{self._name}: no option {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(self.defaults)}."
+            )
+        full = {**self.defaults, **group, "params": list(group["params"])}
+        if not full["params"]:
+            raise ArgumentError(f"{self._name}: got no parameters to train.")
+        self.check(full)
+        known = {p for earlier in self.param_groups for p in earlier["params"]}
+        for position, p in enumerate(full["params"]):
+            self._check_parameter(position, p)
+            if p in known:
+                raise ArgumentError(
+                    f"{self._name}: parameter {position} of shape {p.shape} was given before."
+                )
+            known.add(p)
+        self.param_groups.append(full)
+
+    def _check_parameter(self, position: int, p: Any) -> None:
+        if not isinstance(p, Tensor):
+            raise DTypeError(
+                f"{self._name}: parameter {position} is a {type(p).__name__}, not a tensor."
+            )
+        if not is_float(p.dtype):
+            raise DTypeError(f"{self._name}: parameter {position} is {p.dtype}; it needs floats.")
+        if not p.is_leaf or not p.requires_grad:
+            raise GradientError(
+                f"{self._name}: parameter {position} of shape {p.shape} "
+                + ("does not require grad" if p.is_leaf else "was computed by an op")
+                + "; train [p for p in model.parameters() if p.requires_grad]."
+            )
+
+    def _at_least_zero(self, group: Group, *options: str) -> None:
+        for option in options:
+            if not 0 <= group[option] < math.inf:
+                raise ArgumentError(
+                    f"{self._name}: {option} must be finite and >= 0, got {group[option]}."
+                )
+
+    def _share(self, option: str, value: float) -> None:
+        if not 0 <= value < 1:
+            raise ArgumentError(f"{self._name}: {option} must lie in [0, 1), got {value}.")
+
+    # -------------------------------------------------------------------------- training
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters (or fill them with zeros)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                clear_grad(p, set_to_none)
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient. Graphs that read the old values are stale
+        from here on."""
+        updates = [
+            (p, self.rule(p.node.data, p.grad.node.data, self.state.get(p, {}), group))
+            for group in self.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        for p, (value, state) in updates:
+            # A NumPy scalar among the options (lr from np.logspace) has widened the value.
+            p.node.assign(value.astype(p.dtype, copy=False))
+            self.state[p] = state
+
+    # -------------------------------------------------------------------------- saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything to go on from: {"state": {number of the parameter: ...},
+        "param_groups": [options, with the parameters' numbers under "params"]}, as in torch, with
+        NumPy arrays for what has a shape."""
+        numbers = {p: i for i, p in enumerate(self._parameters())}
+        return {
+            "state": {numbers[p]: _copied(state) for p, state in self.state.items()},
+            "param_groups": [
+                {**group, "params": [numbers[p] for p in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state dictionary of an optimizer of this kind for parameters of these
+        shapes.
+
+        Raises:
+            CheckpointError: It has other groups, or state in other shapes. Nothing has been changed
+                then.
+        """
+        parameters = self._parameters()
+        groups, states = state_dict["param_groups"], state_dict["state"]
+        problem = self._wrong_groups(groups) or self._wrong_state(parameters, states)
+        if problem:
+            raise CheckpointError(f"{self._name}: {problem}")
+        for own, group in zip(self.param_groups, groups, strict=True):
+            own.update({**group, "params": own["params"]})
+        self.state = {parameters[int(number)]: _copied(state) for number, state in states.items()}
+
+    def _wrong_groups(self, groups: Sequence[Mapping[str, Any]]) -> str | None:
+        sizes = [len(group["params"]) for group in groups]
+        own_sizes = [len(group["params"]) for group in self.param_groups]
+        if sizes != own_sizes:
+            return f"the state has groups of {sizes} parameters, this optimizer of {own_sizes}."
+        missing = {option for group in groups for option in self.defaults if option not in group}
+        if missing:
+            return f"the state is of another optimizer: it has no {', '.join(sorted(missing))}."
+        return None
+
+    def _wrong_state(self, parameters: list[Tensor], states: Mapping[Any, State]) -> str | None:
+        for number, state in states.items():
+            if not 0 <= int(number) < len(parameters):
+                return f"the state speaks of parameter {number}; there are {len(parameters)}."
+            shape = parameters[int(number)].shape
+            for name, value in state.items():
+                if np.shape(value) not in ((), shape):
+                    return (
+                        f"{name} of parameter {number} has shape {np.shape(value)}, the parameter "
+                        f"{shape}."
+                    )
+        return None
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        groups = [
+            ", ".join(f"{name}={value}" for name, value in group.items() if name != "params")
+            for group in self.param_groups
+        ]
+        return f"{self._name}({'; '.join(groups)})"
+
+
+def with_decay(p: Values, g: Values, group: Group) -> Values:
+    """The gradient of the loss plus weight_decay * |p|^2 / 2."""
+    return g + group["weight_decay"] * p if group["weight_decay"] else g
+
+
+def _copied(state: State) -> State:
+    return {name: np.array(v) if np.ndim(v) else v for name, v in state.items()}

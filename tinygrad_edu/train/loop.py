@@ -1,0 +1,233 @@
+"""The training loop: `fit`, and `evaluate` for data that was not trained on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_edu.data import DataLoader
+from tinygrad_edu.errors import ArgumentError, TrainingError
+from tinygrad_edu.graph.creation import manual_seed
+from tinygrad_edu.graph.modes import no_grad
+from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.nn import Module, Parameter
+from tinygrad_edu.optim import AdamW, Optimizer
+from tinygrad_edu.optim.lr_scheduler import LRScheduler
+from tinygrad_edu.train.batches import EVALUATION_BATCH, Data, batches_of, pairs
+from tinygrad_edu.train.history import History, Means
+from tinygrad_edu.train.interrupt import Interrupt
+from tinygrad_edu.train.metrics import Loss, Metric, default_loss, default_metrics
+from tinygrad_edu.train.progress import Bar, progress_bar
+
+OptimizerOrMaker = Optimizer | Callable[[Iterable[Parameter]], Optimizer]
+ScheduleOrMaker = LRScheduler | Callable[[Optimizer], LRScheduler]
+
+_DRAWS = 1
+"""The stream of a seed that belongs to draws made while training; 0 is that of initial values."""
+
+
+def fit(
+    model: Module,
+    data: Data,
+    *,
+    loss: Loss | None = None,
+    optimizer: OptimizerOrMaker | None = None,
+    epochs: int = 10,
+    batch_size: int = 32,
+    schedule: ScheduleOrMaker | None = None,
+    validation: Data | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    seed: int | None = 0,
+    progress: bool | None = None,
+    callback: Callable[[History], object] | None = None,
+) -> History:
+    """Train a model, and tell how it went. ::
+
+        history = tg.train.fit(model, (x, y), epochs=20, validation=(x_test, y_test))
+
+    Ctrl-C ends training after the batch in progress: what has been trained so far is kept, and the
+    history says ``interrupted``. (A second Ctrl-C does not wait, and is raised.)
+
+    Args:
+        model: Trained in place, in training mode, and left in it.
+        data: What to train on: a pair (inputs, targets) of arrays or tensors, a data set of such
+            pairs, or a `DataLoader` of them. The floats of a pair of arrays are converted to the
+            model's dtype.
+        loss: A function (or module) of outputs and targets. None: cross-entropy where targets are
+            integers, else the mean squared error.
+        optimizer: An optimizer, or a function that makes one of the parameters (a class will do).
+            None: AdamW with its defaults.
+        epochs: How often to go through the data.
+        batch_size: Examples in a step; a `DataLoader` has its own.
+        schedule: A learning rate schedule, or a function that makes one of the optimizer; it steps
+            after each epoch.
+        validation: Data to measure on after each epoch.
+        metrics: Functions of (outputs, targets) by name, each the mean over a batch. None: the
+            accuracy where targets are integers.
+        seed: Decides the order of the examples (a `DataLoader` has its own) and the random draws of
+            the model (dropout), so that a run can be repeated bit for bit. None: an order nobody
+            chose, and draws that go on where they are.
+        progress: Whether to show a bar on standard error. None: if that is a terminal.
+        callback: Called with the history after each epoch; if what it returns is true, training
+            ends.
+
+    Raises:
+        TrainingError: The loss became infinite or NaN. The step that would have followed is not
+            taken, and the error's `history` has what was measured.
+        DataError: Batches that are not pairs. ArgumentError: epochs < 0.
+    """
+    if epochs < 0:
+        raise ArgumentError(f"fit: needs epochs >= 0, got {epochs}.")
+    batches = batches_of(data, model, batch_size, shuffle=True, seed=seed)
+    if seed is not None:
+        manual_seed(_seed_of_draws(seed))
+    if not isinstance(optimizer, Optimizer):
+        optimizer = (optimizer or AdamW)([p for p in model.parameters() if p.requires_grad])
+    if schedule is not None and not isinstance(schedule, LRScheduler):
+        schedule = schedule(optimizer)
+    validation_batches = None if validation is None else batches_of(validation, model)
+    measure = _Measure(loss, metrics)
+    history = History()
+    model.train()
+    with Interrupt() as interrupt, progress_bar(progress, epochs, len(batches)) as bar:
+        run = _Run(model, batches, optimizer, measure, validation_batches, history, interrupt, bar)
+        try:
+            for _ in range(epochs):
+                run.epoch()
+                if schedule is not None:
+                    schedule.step()
+                if callback is not None and callback(history):
+                    break
+                interrupt.check()
+        except KeyboardInterrupt:
+            if interrupt.insisted:
+                raise
+            history.interrupted = True
+    return history
+
+
+def evaluate(
+    model: Module,
+    data: Data,
+    loss: Loss | None = None,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    batch_size: int = EVALUATION_BATCH,
+) -> dict[str, float]:
+    """Loss and metrics of a model on data, as means over the examples: {"loss": ..., ...}.
+
+    The model computes in evaluation mode, without recording, and is left as it was. Data, loss and
+    metrics: as for `fit`.
+
+    Raises:
+        DataError: Batches that are not pairs.
+    """
+    batches = batches_of(data, model, batch_size)
+    return _evaluate(model, batches, _Measure(loss, metrics), check=lambda: None)
+
+
+def _evaluate(
+    model: Module, batches: DataLoader, measure: _Measure, check: Callable[[], None]
+) -> dict[str, float]:
+    means = Means()
+    with evaluation_mode(model), no_grad():
+        for x, y in pairs(batches):
+            outputs = model(x)
+            means.add(len(x), measure(outputs, y, measure.loss(outputs, y)))
+            check()
+    return means.result()
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: Module) -> Iterator[None]:
+    """Evaluation mode for a while; then each module is in the mode it was in before."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+class _Measure:
+    """The loss and the metrics, as given or as fits the targets."""
+
+    def __init__(self, loss: Loss | None, metrics: Mapping[str, Metric] | None) -> None:
+        self._loss = loss
+        self._metrics = metrics
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch."""
+        return (self._loss or default_loss(targets))(outputs, targets)
+
+    def __call__(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> dict[str, float]:
+        """Loss and metrics of a batch as numbers."""
+        metrics = default_metrics(targets) if self._metrics is None else self._metrics
+        with no_grad():
+            measured = {name: float(metric(outputs, targets)) for name, metric in metrics.items()}
+        return {"loss": float(loss.item()), **measured}
+
+
+@dataclass
+class _Run:
+    """A training run, all its parts made."""
+
+    model: Module
+    batches: DataLoader
+    optimizer: Optimizer
+    measure: _Measure
+    validation: DataLoader | None
+    history: History
+    interrupt: Interrupt
+    bar: Bar
+
+    def epoch(self) -> None:
+        """Go through the data once and add a row to the history, also if it is interrupted."""
+        started, means = time.perf_counter(), Means()
+        row = {"lr": float(self.optimizer.param_groups[0]["lr"])}
+        validated: dict[str, float] = {}
+        try:
+            for x, y in pairs(self.batches):
+                means.add(len(x), self.step(x, y))
+                self.bar.advance(len(self.history) + 1, means.result())
+                self.interrupt.check()
+            if self.validation is not None:
+                measured = _evaluate(
+                    self.model, self.validation, self.measure, self.interrupt.check
+                )
+                validated = {f"val_{name}": value for name, value in measured.items()}
+        finally:
+            if means.examples:
+                row["seconds"] = time.perf_counter() - started
+                self.history.rows.append({**means.result(), **validated, **row})
+
+    def step(self, x: Tensor, y: Tensor) -> dict[str, float]:
+        """One update, and what was measured before it."""
+        outputs = self.model(x)
+        loss = self.measure.loss(outputs, y)
+        measured = self.measure(outputs, y, loss)
+        if not math.isfinite(measured["loss"]):
+            raise TrainingError(
+                f"fit: the loss became {measured['loss']} in epoch {len(self.history) + 1}, at "
+                f"learning rate {self.optimizer.param_groups[0]['lr']:.3g}. The parameters are "
+                "those that gave it. A lower learning rate, tg.optim.clip_grad_norm_ or another "
+                "initialisation may help.",
+                self.history,
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return measured
+
+
+def _seed_of_draws(seed: int) -> int:
+    """A seed apart from the one itself, under which the model may have been initialised: else the
+    first dropout mask would be made of the numbers that made the first weights."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_DRAWS,))
+    return int(sequence.generate_state(1, np.uint64)[0])
