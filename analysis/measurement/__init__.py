@@ -1,0 +1,1 @@
+"""Many independent networks, measured on the engine, and verdicts on predictions."""

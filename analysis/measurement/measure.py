@@ -1,0 +1,160 @@
+"""Measure on the engine: many independent draws of a network's weights, forward and backward.
+
+The sample is the number of networks, not the number of examples: all examples of one network share
+its weights, so only their average per network is one observation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.network import inputs
+from analysis.network.trace import leaf_modules
+from analysis.report.progress import track
+from tinygrad_edu.derive import autograd
+from tinygrad_edu.graph.creation import tensor
+from tinygrad_edu.graph.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_edu.nn import Module
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean over independent networks with its standard error."""
+
+    value: float
+    standard_error: float
+
+    @staticmethod
+    def of(sample: Array) -> Estimate:
+        """From one number per network."""
+        error = float(sample.std(ddof=1)) / math.sqrt(sample.size) if sample.size > 1 else math.nan
+        return Estimate(float(sample.mean()), error)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """For each layer, one number per network (rows are networks): the mean of the output, its
+    second moment, and the second moment of the gradient, averaged over examples and units."""
+
+    names: tuple[str, ...]
+    mean: Array
+    second: Array
+    gradient: Array
+
+    @property
+    def networks(self) -> int:
+        """How many independent draws were measured."""
+        return len(self.second)
+
+    def forward(self, layer: str) -> Estimate:
+        """The second moment of a layer's output."""
+        return Estimate.of(self.second[:, self.names.index(layer)])
+
+    def backward(self, layer: str) -> Estimate:
+        """The second moment of the gradient at a layer's output."""
+        return Estimate.of(self.gradient[:, self.names.index(layer)])
+
+
+def measure(
+    model: Module,
+    networks: int = 200,
+    batch: int = 64,
+    seed: int = 0,
+    input: Any = None,
+    progress: bool | None = None,
+) -> Measurement:
+    """Draw the parameters of `model` anew from the laws they were drawn from, `networks` times,
+    and average over the draws. The model itself is left as it was.
+
+    input     as for `analyze`: None or a shape for standard normal input, of which each network
+              sees `batch` fresh examples, or data, all of which every network sees
+    seed      the draws are a function of it alone
+    progress  a bar on stderr; None shows it when stderr is a terminal
+
+    Interrupting with Ctrl-C returns what was measured until then.
+    """
+    if networks < 2:
+        raise InputError(f"a standard error needs at least 2 networks, got {networks}.")
+    source = inputs.read(model, input)
+    generator = np.random.default_rng(seed)
+    observed: list[Array] = []
+    names: tuple[str, ...] = ()
+    with _restored(model):
+        try:
+            for _ in track(range(networks), "measuring", progress):
+                _draw(model, generator)
+                names, statistics = _observe(model, source.batch(batch, generator), generator)
+                observed.append(statistics)
+        except KeyboardInterrupt:
+            if len(observed) < 2:
+                raise
+    mean, second, gradient = np.moveaxis(np.array(observed), 1, 0)
+    return Measurement(names, mean, second, gradient)
+
+
+@contextmanager
+def _restored(model: Module) -> Iterator[None]:
+    """Give every parameter its values back afterwards."""
+    before = [(p.node, p.node.data) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        for node, data in before:
+            node.data = data
+
+
+def _draw(model: Module, generator: np.random.Generator) -> None:
+    """New values for every parameter that has a law; trained or loaded ones stay."""
+    for parameter in model.parameters():
+        if parameter.law is not None:
+            drawn = parameter.law.draw(generator, parameter.shape)
+            parameter.node.data = drawn.astype(parameter.dtype)
+
+
+def _observe(
+    model: Module, batch: Array, generator: np.random.Generator
+) -> tuple[tuple[str, ...], Array]:
+    """Names, and an array (3, layers): mean, second moment, gradient's second moment."""
+    names: list[str] = []
+    outputs: list[Tensor] = []
+
+    def remember(name: str) -> Any:
+        def hook(module: Module, inputs: Any, output: Tensor) -> None:
+            names.append(name)
+            outputs.append(output)
+
+        return hook
+
+    handles = [m.register_forward_hook(remember(name)) for name, m in leaf_modules(model)]
+    try:
+        dtype = next(model.parameters()).dtype
+        result = model(tensor(batch.astype(dtype)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    weights = tensor(generator.standard_normal(result.shape).astype(dtype))
+    gradients = autograd.grad((result * weights).sum(), outputs, allow_unused=True)
+    statistics = [
+        (_mean(y, 1), _mean(y, 2), math.nan if g is None else _mean(g, 2))
+        for y, g in zip(outputs, gradients, strict=True)
+    ]
+    return tuple(names), np.array(statistics).T
+
+
+def _mean(x: Tensor, power: int) -> float:
+    """The mean of x or of its square over all elements, in float64."""
+    values = x.detach().numpy().astype(np.float64, copy=False)
+    if power == 1:
+        return float(values.mean())
+    return float(np.vdot(values, values)) / values.size

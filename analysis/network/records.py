@@ -1,0 +1,113 @@
+"""What is known of a signal, and of a gradient, at one place of a network.
+
+Fields are arrays with one entry for each example of the input (one entry when the input is a law):
+each example's moments travel by themselves, and averages are taken last, because the average
+example is not the example.
+
+Mean-field theory gives the value in the limit of infinite width. Beside it travel the corrections
+of order 1/width, so that a prediction for a real width has a remainder of order 1/width^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter as a law: independent entries with this mean, variance and kurtosis."""
+
+    name: str
+    mean: float
+    variance: float
+    kurtosis: float
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One element of a layer's output, over random weights.
+
+    mean, second, fourth   moments of an element in the limit of infinite width
+    shift                  correction of `second` of order 1/width
+    size                   the sum of that correction's terms in absolute value
+    fluctuation            variance, over draws of the weights, of the second moment that the
+                           elements' own law has (the elements scatter about that law, too)
+    excess                 excess kurtosis of an element over a Gaussian's, of order 1/fan_in
+    units                  elements that share that law
+    gaussian               whether the law is N(0, second) up to `excess`
+    fixed                  the numbers are data: they do not scatter
+    """
+
+    mean: Array
+    second: Array
+    fourth: Array
+    shift: Array
+    size: Array
+    fluctuation: Array
+    excess: Array
+    units: int
+    gaussian: bool
+    fixed: bool = False
+
+    @property
+    def scatter(self) -> Array:
+        """Variance of the average square over the units: their law's, and theirs about it."""
+        if self.fixed:
+            return np.zeros_like(self.second)
+        return self.fluctuation + (self.fourth - self.second**2) / self.units
+
+    @property
+    def kurtosis(self) -> Array:
+        """E[x^4] / E[x^2]^2 of an element."""
+        return self.fourth / np.maximum(self.second**2, np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The squared gradient of the output (weighted by iid standard normals) at one place.
+
+    second    E[(ds/dx)^2] of an element in the limit of infinite width, as a function of the
+              signal's second moment there; `log_1` and `log_2` are the first two derivatives of
+              its logarithm
+    coherent  the squared derivative along the signal itself, per squared length of it
+    profile   part of the gradient (relative, of order 1/units) that sits where the signal is
+              large, from the kurtosis of the weights
+    bend      d log(second) / dq of the last activation alone: what `profile` is made of
+    epsilon   relative correction of order 1/width
+    size      the sum of that correction's terms in absolute value
+    """
+
+    second: Array
+    coherent: Array
+    profile: Array
+    bend: Array
+    log_1: Array
+    log_2: Array
+    epsilon: Array
+    size: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule that was applied at one op, for the report: what it is and where it is derived."""
+
+    op: str
+    derivation: str
+    formula: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the analyzer has to say about one layer."""
+
+    code: str
+    severity: str
+    layer: str
+    message: str
+    evidence: dict[str, float] = field(default_factory=dict)
+    fix: str | None = None

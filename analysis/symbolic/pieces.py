@@ -1,0 +1,91 @@
+"""A function of one variable as smooth pieces on intervals.
+
+Gaussian moments need to know where a function changes its formula: a closed form integrates each
+piece on its own, a quadrature must not step over a kink. Branch conditions may be any polynomial
+(in)equalities with numbers as coefficients. Between two neighbouring roots of these polynomials no
+condition changes, so one test point decides which formula holds there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import sympy as sp
+from sympy import Expr, Piecewise, Symbol
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean
+
+from analysis.errors import UnsupportedActivation
+
+BRANCHING = (sp.Max, sp.Min, sp.Abs, sp.sign, sp.Heaviside)  # what SymPy can write as Piecewise
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A formula and the open interval on which it holds."""
+
+    expression: Expr
+    low: Expr
+    high: Expr
+
+
+def split(f: Expr, x: Symbol) -> tuple[Piece, ...]:
+    """The pieces of f, from left to right, covering the real line but for finitely many points.
+
+    Raises:
+        UnsupportedActivation: f has infinitely many pieces, or a branch condition is not a
+            polynomial in x with numbers as coefficients.
+    """
+    if f.has(sp.floor, sp.ceiling, sp.frac, sp.Mod):
+        raise UnsupportedActivation(
+            f"{f} has infinitely many pieces; write the few that matter as a Piecewise"
+        )
+    if f.has(*BRANCHING):
+        f = f.rewrite(Piecewise)
+    if not f.has(Piecewise):
+        return (Piece(f, -sp.oo, sp.oo),)
+    ends = [-sp.oo, *_breakpoints(f, x), sp.oo]
+    return tuple(
+        Piece(_formula_at(f, x, _between(low, high)), low, high) for low, high in pairwise(ends)
+    )
+
+
+def kinks(f: Expr, x: Symbol) -> tuple[float, ...]:
+    """Where f may change its formula."""
+    return tuple(float(piece.low) for piece in split(f, x)[1:])
+
+
+def _breakpoints(f: Expr, x: Symbol) -> list[Expr]:
+    """The roots of everything that is compared with zero in a branch condition."""
+    points: set[Expr] = set()
+    for relation in f.atoms(Relational):
+        difference = sp.expand(relation.lhs - relation.rhs)
+        if difference.free_symbols != {x} or not difference.is_polynomial(x):
+            raise UnsupportedActivation(
+                f"the branch condition {relation} is not a polynomial in {x} with numbers as "
+                "coefficients; give the parameters values"
+            )
+        points |= set(sp.real_roots(sp.Poly(difference, x)))
+    return sorted(points)
+
+
+def _between(low: Expr, high: Expr) -> Expr:
+    """A rational number in the open interval."""
+    if low == -sp.oo:
+        return sp.floor(high) - 1
+    if high == sp.oo:
+        return sp.ceiling(low) + 1
+    return sp.Rational(float((low + high) / 2))
+
+
+def _formula_at(f: Expr, x: Symbol, point: Expr) -> Expr:
+    """The formula that holds around the point: each Piecewise replaced by its branch there."""
+
+    def branch(*branches: tuple[Expr, Boolean]) -> Expr:
+        for expression, condition in branches:
+            if condition.subs(x, point):
+                return expression
+        raise UnsupportedActivation(f"{f} is not defined at {x} = {point}; add a branch for it")
+
+    return f.replace(Piecewise, branch)

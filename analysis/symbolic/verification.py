@@ -1,0 +1,290 @@
+"""Whether two expressions are equal, how that is known, and never `simplify` before a refutation.
+
+`verify` tries, in this order, what is cheap and what is decisive:
+
+1. expanding the difference, with expectations as symbols: a proof if nothing is left;
+2. refutation at random points or under random laws, in exact or 30-digit arithmetic;
+3. proofs: generic laws, sums at degree + 1 sizes, normal forms, derivative and boundary value;
+4. agreement to 30 digits, which is no proof, must be asked for, and is labelled as what it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sympy as sp
+from sympy import Expr, Symbol
+
+from analysis.errors import AnalysisError, UnsupportedActivation, Unverified
+from analysis.symbolic import laws
+from analysis.symbolic.discrete import Undecided
+from analysis.symbolic.expectation import Defined, variables
+from analysis.symbolic.pieces import split
+from analysis.symbolic.powersums import degree_bounds, instantiate, symbolic_sizes
+
+DIGITS = 30
+AGREEMENT = sp.Float(10) ** (8 - DIGITS)  # relative; what 30-digit evaluation may lose
+RANDOM_POINTS = 3
+
+
+class Grade(StrEnum):
+    """How a step is known to hold, the strongest first; the letter marks it in print."""
+
+    NORMAL_FORM = "P"
+    EVERY_LAW = "G"
+    POLYNOMIAL = "n"
+    DERIVATIVE = "D"
+    RANDOM_LAWS = "L"
+    NUMERICAL = "N"
+
+    @property
+    def meaning(self) -> str:
+        """What the letter stands for."""
+        return _MEANING[self]
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether nothing is left to chance or rounding."""
+        return self not in (Grade.RANDOM_LAWS, Grade.NUMERICAL)
+
+    @property
+    def weakness(self) -> int:
+        """Its place in the order from strongest to weakest."""
+        return list(Grade).index(self)
+
+
+_MEANING = {
+    Grade.NORMAL_FORM: "proved by normal form: the difference of the two sides simplifies to 0",
+    Grade.EVERY_LAW: "proved for every law that satisfies the hypotheses",
+    Grade.POLYNOMIAL: "proved for every size n: polynomial in n, equal at degree + 1 points",
+    Grade.DERIVATIVE: "proved by equal derivative and boundary value",
+    Grade.RANDOM_LAWS: "exact for random rational laws",
+    Grade.NUMERICAL: f"numerical only, to {DIGITS} digits",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """That a claim holds, and how this was established."""
+
+    grade: Grade
+    evidence: str
+
+
+def weakest(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on several claims together."""
+    return max(verdicts, key=lambda verdict: verdict.grade.weakness)
+
+
+def verify(
+    lhs: Expr,
+    rhs: Expr,
+    *,
+    boundary: tuple[Symbol, Expr] | None = None,
+    numerical: bool = False,
+) -> Verdict:
+    """Establish lhs = rhs; for two equations, that left sides and right sides agree.
+
+    Args:
+        boundary: (v, v0): a proof may compare derivatives in v, and values at v0.
+        numerical: accept agreement to 30 digits if there is no proof.
+
+    Raises:
+        Unverified: the claim is wrong, or no check could establish it; the message says which.
+    """
+    if isinstance(lhs, sp.Equality) and isinstance(rhs, sp.Equality):
+        sides = zip(lhs.args, rhs.args, strict=True)
+        return weakest([verify(a, b, boundary=boundary, numerical=numerical) for a, b in sides])
+    if lhs == rhs:
+        return Verdict(Grade.NORMAL_FORM, "identical")
+    if sp.expand(lhs - rhs) == 0:
+        return Verdict(Grade.NORMAL_FORM, "expand")
+    if variables(lhs) | variables(rhs):
+        return _verify_under_laws(lhs, rhs)
+    return _verify_algebra(_unfold(lhs), _unfold(rhs), boundary, numerical)
+
+
+def verify_solution(equation: sp.Equality, unknown: Expr, solution: Expr) -> Verdict:
+    """Establish that the solution solves the equation, and that no other (positive) one does.
+
+    Raises:
+        Unverified: it does not, or the equation is neither linear in the unknown nor purely
+            quadratic with unknown and solution positive.
+    """
+    if unknown.is_positive and not solution.is_positive:
+        raise Unverified(f"{unknown} is positive, and {solution} is not known to be")
+    u = sp.Dummy(positive=True)
+    difference = (equation.lhs - equation.rhs).xreplace({unknown: u})
+    verdict = verify(difference.xreplace({u: solution}), sp.S.Zero)
+    polynomial = sp.Poly(sp.together(difference).as_numer_denom()[0], u)
+    leading = sp.factor(polynomial.LC())
+    if polynomial.degree() == 1:
+        return Verdict(verdict.grade, f"by substitution; the only one if {leading} is not 0")
+    if polynomial.degree() == 2 and polynomial.nth(1) == 0 and unknown.is_positive:
+        return Verdict(verdict.grade, "by substitution; the only positive one")
+    raise Unverified(f"{equation} may have further solutions for {unknown}")
+
+
+# ------------------------------------------------------------------------------ random variables
+
+
+def _verify_under_laws(lhs: Expr, rhs: Expr) -> Verdict:
+    """Compare under explicit laws, with symbolic sizes at enough concrete ones to decide."""
+    sizes = sorted(symbolic_sizes(lhs) | symbolic_sizes(rhs), key=str)
+    try:
+        points = [_deciding_points(lhs - rhs, n) for n in sizes]
+        checks = [
+            laws.compare(instantiate(lhs, at), instantiate(rhs, at))
+            for values in itertools.product(*points)
+            for at in [dict(zip(sizes, values, strict=True))]
+        ]
+    except laws.Refuted as why:
+        raise Unverified(str(why)) from None
+    except (Undecided, ValueError) as why:
+        if form := _vanishing_form(lhs - rhs):  # an identity between moments, whatever they are
+            return Verdict(Grade.NORMAL_FORM, form)
+        raise Unverified(f"no law decides it: {why}") from None
+    worst = min(checks, key=lambda check: check.proved)
+    evidence = worst.evidence if not worst.proved else checks[-1].evidence
+    for n, values in zip(sizes, points, strict=True):
+        evidence += f", at {n} = {', '.join(map(str, values))}"
+    if not worst.proved:
+        return Verdict(Grade.RANDOM_LAWS, evidence)
+    return Verdict(Grade.POLYNOMIAL if sizes else Grade.EVERY_LAW, evidence)
+
+
+def _deciding_points(difference: Expr, n: Symbol) -> list[int]:
+    low, high = degree_bounds(difference, n)
+    first = 1 if low < 0 else 0  # 1/n has no value at 0
+    return list(range(first, first + high - low + 1))
+
+
+# ------------------------------------------------------------------------------ algebra
+
+
+def _unfold(expression: Expr) -> Expr:
+    """Replace what merely stands for something: definitions, derivatives, polynomial integrals."""
+    while expression.has(Defined):
+        expression = expression.replace(lambda e: isinstance(e, Defined), lambda e: e.definition)
+    expression = expression.replace(
+        lambda e: isinstance(e, sp.Derivative),
+        lambda e: e.doit().doit(),  # the second time for the sums of Kronecker deltas it leaves
+    )
+    return expression.replace(sp.Integral, _integrate_polynomial)
+
+
+def _integrate_polynomial(integrand: Expr, limits: Expr) -> Expr:
+    """By the power rule; any other integral is left alone, for `integrate` may never return."""
+    x, low, high = limits
+    if not integrand.is_polynomial(x):
+        return sp.Integral(integrand, limits)
+    antiderivative = sp.Poly(integrand, x).integrate().as_expr()
+    return antiderivative.subs(x, high) - antiderivative.subs(x, low)
+
+
+def _verify_algebra(
+    lhs: Expr, rhs: Expr, boundary: tuple[Symbol, Expr] | None, numerical: bool
+) -> Verdict:
+    agreement = _agreement(lhs, rhs)
+    difference = lhs - rhs
+    if form := _vanishing_form(difference):
+        return Verdict(Grade.NORMAL_FORM, form)
+    if boundary is not None:
+        v, v0 = boundary
+        slope, value = sp.diff(difference, v), difference.subs(v, v0)
+        if (slope == 0 or _vanishing_form(slope)) and (value == 0 or _vanishing_form(value)):
+            return Verdict(Grade.DERIVATIVE, f"d/d{v}, and the value at {v} = {v0}")
+    if (integrated := _certified_integrals(difference)) is not None and _vanishing_form(integrated):
+        return Verdict(Grade.DERIVATIVE, "antiderivatives")
+    if numerical and agreement is not None:
+        return Verdict(Grade.NUMERICAL, f"{RANDOM_POINTS} points, differing by {agreement:.0e}")
+    raise Unverified("no check could establish it, and none refuted it")
+
+
+def _vanishing_form(difference: Expr) -> str | None:
+    """The name of the first normal form in which the difference is 0."""
+    if difference.has(sp.Piecewise) and len(difference.free_symbols) == 1:
+        (x,) = difference.free_symbols
+        return "expand, branch by branch" if _vanishes_on_each_piece(difference, x) else None
+    for form in (sp.expand, sp.cancel, sp.simplify):
+        try:
+            if form(difference) == 0:
+                return str(form.__name__)
+        except (sp.PolynomialError, NotImplementedError):
+            continue
+    return None
+
+
+def _vanishes_on_each_piece(difference: Expr, x: Symbol) -> bool:
+    """Whether it is 0 on each interval where its formula stays the same, and between them."""
+    try:
+        pieces = split(difference, x)
+    except UnsupportedActivation:
+        return False
+    ends = [piece.low for piece in pieces[1:]]
+    return all(sp.simplify(piece.expression) == 0 for piece in pieces) and all(
+        sp.simplify(difference.subs(x, end)) == 0 for end in ends
+    )
+
+
+def _certified_integrals(expression: Expr) -> Expr | None:
+    """The expression with its Gaussian expectations in closed form, each proved; None without."""
+    from analysis.symbolic.gaussian import GaussianExpectation, certified
+
+    values = {node: certified(*node.args) for node in expression.atoms(GaussianExpectation)}
+    if not values or None in values.values():
+        return None
+    return expression.xreplace(values)
+
+
+def _agreement(lhs: Expr, rhs: Expr) -> float | None:
+    """The largest relative difference at random points, None where they cannot be evaluated.
+
+    Raises:
+        Unverified: the sides differ.
+    """
+    symbols = sorted(lhs.free_symbols | rhs.free_symbols, key=str)
+    if not all(isinstance(s, Symbol) for s in symbols):
+        return None  # indexed quantities have no single value
+    rng = random.Random(0)
+    worst = 0.0
+    for _ in range(RANDOM_POINTS):
+        point = {s: _random_value(s, rng) for s in symbols}
+        a, b = _number(lhs, point), _number(rhs, point)
+        if a is None or b is None:
+            return None
+        error = abs(a - b) / max(1, abs(a))
+        if error > AGREEMENT:
+            where = ", ".join(f"{s} = {v}" for s, v in point.items())
+            raise Unverified(f"the sides are {a.n(10)} and {b.n(10)}" + (where and f" at {where}"))
+        worst = max(worst, float(error))
+    return worst
+
+
+def _random_value(symbol: Symbol, rng: random.Random) -> Expr:
+    if symbol.is_integer:
+        return sp.Integer(rng.randint(1, 9))
+    return sp.Rational(
+        rng.randint(1, 999) * (1 if symbol.is_positive else rng.choice((-1, 1))), 1000
+    )
+
+
+def _number(expression: Expr, point: dict[Symbol, Expr]) -> Expr | None:
+    """The value with 30 digits, or None if there is none."""
+    from analysis.symbolic.gaussian import GaussianExpectation
+
+    expression = expression.xreplace(point)
+    nodes = expression.atoms(GaussianExpectation)
+    if nodes:
+        from analysis.symbolic.quadrature import evaluate
+
+        try:
+            expression = expression.xreplace({node: evaluate(node, DIGITS) for node in nodes})
+        except AnalysisError:
+            return None
+    value = sp.N(expression, DIGITS, maxn=400)
+    return value if value.is_number and value.is_finite and value.is_comparable else None

@@ -1,0 +1,110 @@
+"""Measurements on the engine, and the verdicts that compare them with predictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import analysis
+from analysis.errors import InputError
+from analysis.measurement.measure import Estimate
+from analysis.network.build import dense_network
+from analysis.report.report import Forward, Report
+
+WIDTHS = [24, 60, 30, 40]
+
+
+@pytest.fixture(scope="module")
+def model() -> object:
+    return dense_network(WIDTHS, "tanh", weight_std=0.15, seed=3)
+
+
+@pytest.fixture(scope="module")
+def measurement(model: object) -> object:
+    return analysis.measure(model, networks=1500, batch=16, seed=1)
+
+
+def test_right_predictions_agree(model: object, measurement: object) -> None:
+    verdicts = analysis.verify(analysis.analyze(model), measurement)
+    assert len(verdicts) == 2 * 5
+    assert all(v.agrees for v in verdicts)
+    assert all(abs(v.z) < 6 for v in verdicts)
+
+
+def _wrong(report: Report, layer: int, factor: float) -> Report:
+    rows = list(report.rows)
+    row = rows[layer]
+    p = row.forward.prediction
+    bad = replace(p, second=p.second * factor, shift=p.shift * factor)
+    rows[layer] = replace(row, forward=Forward(row.forward.mean, bad))
+    return replace(report, rows=tuple(rows))
+
+
+@pytest.mark.parametrize("layer", range(5))
+@pytest.mark.parametrize("factor", [1.05**2, 1 / 1.05**2])
+def test_a_gain_wrong_by_five_per_cent_is_rejected(
+    model: object, measurement: object, layer: int, factor: float
+) -> None:
+    report = _wrong(analysis.analyze(model), layer, factor)
+    failed = [v for v in analysis.verify(report, measurement) if not v.agrees]
+    assert [(v.layer, v.direction) for v in failed] == [(report.rows[layer].name, "forward")]
+
+
+def test_swapped_fans_are_rejected(measurement: object) -> None:
+    """A model whose weights have 1/fan_out where the measured one has its own variance."""
+    other = dense_network(WIDTHS, "tanh", weight_std=0.15, seed=3)
+    for layer in (other[0], other[2], other[4]):
+        law = layer.weight.law
+        swapped = law.variance * law.fan_in / law.fan_out
+        layer.weight.law = replace(law, variance=swapped)
+    verdicts = analysis.verify(analysis.analyze(other), measurement)
+    assert not any(v.agrees for v in verdicts if v.layer == "0" and v.direction == "forward")
+
+
+def test_the_model_is_left_as_it_was_and_draws_repeat(model: object) -> None:
+    before = [p.detach().numpy().copy() for p in model.parameters()]
+    a = analysis.measure(model, networks=3, seed=5)
+    b = analysis.measure(model, networks=3, seed=5)
+    np.testing.assert_array_equal(a.second, b.second)
+    assert not np.array_equal(a.second, analysis.measure(model, networks=3, seed=6).second)
+    for parameter, values in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.detach().numpy(), values)
+        assert parameter.law is not None
+
+
+def test_an_error_in_the_model_leaves_it_as_it_was(model: object) -> None:
+    before = model[0].weight.detach().numpy().copy()
+    with pytest.raises(Exception, match="24"):
+        analysis.measure(model, networks=3, input=(7,))
+    np.testing.assert_array_equal(model[0].weight.detach().numpy(), before)
+
+
+def test_interrupting_returns_what_was_measured(
+    model: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analysis.measurement import measure as module
+
+    calls = iter(range(100))
+    observe = module._observe
+
+    def interrupted(*args: object) -> object:
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return observe(*args)
+
+    monkeypatch.setattr(module, "_observe", interrupted)
+    assert analysis.measure(model, networks=50).networks == 4
+
+
+def test_estimates() -> None:
+    estimate = Estimate.of(np.array([1.0, 2.0, 3.0]))
+    assert estimate.value == 2
+    assert estimate.standard_error == pytest.approx(1 / math.sqrt(3))
+
+
+def test_one_network_has_no_standard_error(model: object) -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        analysis.measure(model, networks=1)

@@ -1,0 +1,52 @@
+"""Formulas and prose in plain text and LaTeX."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from analysis.symbolic.expectation import E, RandomVariable, SumOfCopies, Var
+from analysis.symbolic.printing import latex, latex_prose, plain, plain_prose
+
+W = RandomVariable("W")
+delta = RandomVariable("delta", exchangeable=True)
+n = sp.Symbol("n_in", positive=True)
+x = sp.Symbol("x", real=True)
+i = sp.Symbol("i", integer=True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (-(E(W) ** 2) + E(W**2), "E[W^2] - E[W]^2"),
+        (n * E(W**2) * Var(W), "n_in*Var(W)*E[W^2]"),
+        (sp.Eq(Var(W), 1 / n), "Var(W) = 1/n_in"),
+        (SumOfCopies(W * delta, i, n), "Sum(W_i*delta_i, i=1..n_in)"),
+        (sp.Piecewise((0, x <= 0), (x, True)), "{0 if x <= 0, x otherwise}"),
+        (delta.copy(1), "delta'"),
+    ],
+)
+def test_plain(expression: sp.Expr, expected: str) -> None:
+    assert plain(expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (E(W) ** 2, r"\mathbb{E}\left[W\right]^{2}"),
+        (SumOfCopies(W, i, n) ** 2, r"\left(\sum_{i=1}^{n_{in}} W_{i}\right)^{2}"),
+        (delta.copy(1), r"\delta'"),
+        (sp.Function("phi'")(x) ** 2, r"\phi'\left(x\right)^{2}"),
+    ],
+)
+def test_latex(expression: sp.Expr, expected: str) -> None:
+    assert latex(expression) == expected
+
+
+def test_prose_marks_its_formulas() -> None:
+    prose = "50% of `W_j`: `E[W] = 0`, `1 <= k <= n_in`, `delta_i`, `relu(Z)`, `1/sqrt(n_in)`"
+    assert plain_prose(prose) == prose.replace("`", "")
+    assert latex_prose(prose) == (
+        r"50\% of $W_j$: $\mathbb{E}[W] = 0$, $1 \le  k \le  n_{\mathrm{in}}$, $\delta_i$, "
+        r"$\operatorname{relu}(Z)$, $1/\sqrt{n_{\mathrm{in}}}$"
+    )
