@@ -5,7 +5,8 @@
 The training part of one split (seed 0) is split again, several times; each candidate trains on one
 inner part and is measured on the other. The candidate with the highest mean accuracy wins; among
 those within one standard error of it, the one that takes the fewest steps, then the one with the
-lowest loss. `Recipe` in `tinygrad_edu/train/digits.py` holds the choice.
+lowest loss. `Recipe` in `tinygrad_edu/train/digits.py` holds the choice. The search takes some six
+minutes on one core.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from analysis.report.progress import track
 from tinygrad_edu.derive import autograd
 from tinygrad_edu.graph.creation import tensor
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.kernels.threads import fitting
+from tinygrad_edu.train.loop import largest_product
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module
@@ -90,7 +92,8 @@ def measure(
     generator = np.random.default_rng(seed)
     observed: list[Array] = []
     names: tuple[str, ...] = ()
-    with _restored(model):
+    examples = batch if source.data is None else len(source.data)
+    with _restored(model), fitting(largest_product(model, examples)):
         try:
             for _ in track(range(networks), "measuring", progress):
                 _draw(model, generator)

@@ -70,6 +70,7 @@ def test_modules_and_buffers() -> None:
     assert [name for name, _ in net.named_children()] == ["first", "body"]
     assert list(net.children()) == [net.first, net.body]
     assert [name for name, _ in net.named_buffers()] == ["body.0.count", "body.0.cache"]
+    assert [key for key in net.state_dict() if "count" in key or "cache" in key] == ["body.0.count"]
     assert len(list(net.buffers())) == 2
 
 

@@ -15,6 +15,7 @@ import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import DTypeError
 from tinygrad_edu.graph.creation import generator
+from tinygrad_edu.graph.node import clock
 from tinygrad_edu.nn.parameter import Law, Parameter, clear_grad, convert
 
 
@@ -130,7 +131,15 @@ def test_copies_have_laws_of_their_own() -> None:
     clone.data = clone.data
     assert clone.law is None
     assert p.law is not None
-    assert pickle.loads(pickle.dumps(p)).law == p.law
+
+
+def test_a_pickled_parameter_goes_on_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    pickled = pickle.dumps(drawn())
+    monkeypatch.setattr(clock, "now", 0)  # as there
+    p = pickle.loads(pickled)
+    assert p.law is not None
+    (p * p).sum().backward()
+    assert p.grad is not None
 
 
 def test_clear_grad() -> None:

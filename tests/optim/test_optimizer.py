@@ -202,6 +202,9 @@ def test_a_state_is_plain_and_a_snapshot() -> None:
     before = state["state"][0]["exp_avg"].tolist()
     descend(ps, optimizer)
     assert state["state"][0]["exp_avg"].tolist() == before
+    optimizer.load_state_dict(state)
+    state["state"][0]["exp_avg"][:] = 7
+    assert optimizer.state_dict()["state"][0]["exp_avg"].tolist() == before
 
 
 def test_a_state_of_another_optimizer_changes_nothing() -> None:

@@ -15,6 +15,7 @@ from tinygrad_edu.errors import ArgumentError, TrainingError
 from tinygrad_edu.graph.creation import manual_seed
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.kernels.threads import fitting
 from tinygrad_edu.nn import Module, Parameter
 from tinygrad_edu.optim import AdamW, Optimizer
 from tinygrad_edu.optim.lr_scheduler import LRScheduler
@@ -94,7 +95,11 @@ def fit(
     measure = _Measure(loss, metrics)
     history = History()
     model.train()
-    with Interrupt() as interrupt, progress_bar(progress, epochs, len(batches)) as bar:
+    with (
+        fitting(largest_product(model, batches.batch_size)),
+        Interrupt() as interrupt,
+        progress_bar(progress, epochs, len(batches)) as bar,
+    ):
         run = _Run(model, batches, optimizer, measure, validation_batches, history, interrupt, bar)
         try:
             for _ in range(epochs):
@@ -135,12 +140,19 @@ def _evaluate(
     model: Module, batches: DataLoader, measure: _Measure, check: Callable[[], None]
 ) -> dict[str, float]:
     means = Means()
-    with evaluation_mode(model), no_grad():
+    threads = fitting(largest_product(model, batches.batch_size))
+    with evaluation_mode(model), no_grad(), threads:
         for x, y in pairs(batches):
             outputs = model(x)
             means.add(len(x), measure(outputs, y, measure.loss(outputs, y)))
             check()
     return means.result()
+
+
+def largest_product(model: Module, examples: int) -> float:
+    """FLOP of the largest product of weights with a batch, as far as shapes of weights tell."""
+    weights = [parameter.numel() for parameter in model.parameters() if parameter.ndim > 1]
+    return 2.0 * examples * max(weights, default=0)
 
 
 @contextlib.contextmanager
