@@ -10,22 +10,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import derive as _derive
+from tinygrad_edu.graph.anomaly import detect_anomaly
 from tinygrad_edu.graph.creation import (
     arange,
+    empty,
+    empty_like,
     eye,
+    from_dlpack,
+    from_numpy,
     full,
+    full_like,
     linspace,
     manual_seed,
     ones,
     ones_like,
     rand,
+    rand_like,
     randint,
     randn,
+    randn_like,
     randperm,
     tensor,
     zeros,
     zeros_like,
 )
+from tinygrad_edu.graph.draw import draw
 from tinygrad_edu.graph.functions import *  # noqa: F403
 from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_edu.graph.tensor import Tensor
@@ -35,16 +44,22 @@ from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
 
 if TYPE_CHECKING:
     from tinygrad_edu import data, nn, ops, optim, scalar, train
-    from tinygrad_edu.derive import autograd
+    from tinygrad_edu.derive import autograd, func
+    from tinygrad_edu.train.checkpoint import load, save
 
 _LAZY = {
     "autograd": "tinygrad_edu.derive.autograd",
     "data": "tinygrad_edu.data",
+    "func": "tinygrad_edu.derive.func",
     "nn": "tinygrad_edu.nn",
     "ops": "tinygrad_edu.ops",
     "optim": "tinygrad_edu.optim",
     "scalar": "tinygrad_edu.scalar",
     "train": "tinygrad_edu.train",
+}
+_LAZY_FUNCTIONS = {
+    "load": "tinygrad_edu.train.checkpoint",
+    "save": "tinygrad_edu.train.checkpoint",
 }
 
 
@@ -52,6 +67,8 @@ def __getattr__(name: str) -> Any:
     """Submodules load on first use, so that importing the package stays quick."""
     if name in _LAZY:
         return importlib.import_module(_LAZY[name])
+    if name in _LAZY_FUNCTIONS:
+        return getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 

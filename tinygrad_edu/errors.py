@@ -37,6 +37,23 @@ class GradientError(TinygradError, RuntimeError):
     """A derivative was asked for that does not exist or is not recorded."""
 
 
+class NoDerivativeError(GradientError):
+    """An op without the derivative that was asked for: a custom op has those its author wrote."""
+
+
+class GradcheckError(GradientError):
+    """A derivative that is not the function's, found by `autograd.gradcheck`."""
+
+
+class KinkError(GradcheckError):
+    """The function has a kink or a jump where `autograd.gradcheck` looked, so there is no
+    derivative to compare with."""
+
+
+class AnomalyError(TinygradError, RuntimeError):
+    """Under `detect_anomaly`: the first op whose value or gradient is NaN or infinite."""
+
+
 class StaleStorageError(GradientError):
     """A tensor's storage changed between the forward pass and the backward pass that reads it."""
 
@@ -66,7 +83,8 @@ class TrainingError(TinygradError, RuntimeError):
 
 
 class CheckpointError(TinygradError, ValueError):
-    """A state dictionary or checkpoint that does not belong to the model it is loaded into."""
+    """State that cannot be stored, a file of it that is not whole, or a state dictionary or
+    checkpoint that does not belong to the model, optimizer or run it is loaded into."""
 
 
 def describe(specs: Iterable[object]) -> str:

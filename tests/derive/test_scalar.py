@@ -219,6 +219,20 @@ def test_conditions_select_and_do_not_multiply(walk: str) -> None:
     assert (condition.grad, a.grad, b.grad) == (0.0, math.inf, math.inf)
 
 
+def test_what_only_selects_takes_no_gradient(walk: str) -> None:
+    condition, a, b = Value(1.0), Value(2.0), Value(3.0)
+    y = a.where(condition, b)
+    for create_graph in (False, True):
+        found = grad_values(y, [condition, a], create_graph=create_graph, allow_unused=True)
+        assert found == (None, Value(1.0))
+
+
+def test_conditions_select_in_derivatives_that_are_recorded() -> None:
+    for operation in (Value.relu, Value.relu6, lambda x: x.clamp(0, 1), lambda x: x.maximum(0.0)):
+        x = Value(-1.0)
+        assert gradient(operation(x) * math.inf, x, create_graph=True) == 0.0
+
+
 def test_zero_times_infinity_is_nan(walk: str) -> None:
     """As in torch: what was reached counts, even with a cotangent of 0."""
     x = Value(0.0)
@@ -284,6 +298,39 @@ def test_across_pages(small_pages: None, walk: str) -> None:
 
     assert w.grad == pytest.approx(central_difference(f, 0.9), rel=1e-8)
     assert early.grad == pytest.approx(x.grad / 0.9, rel=1e-14)
+
+
+def test_every_page_is_walked_once(small_pages: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though all of them import from the first one, too."""
+    x = Value(0.3)
+    early = x * 2.0
+    y = early
+    for _ in range(50):
+        y = (y + early).tanh()
+    walked = []
+    pull = scalar._pull_numbers
+    monkeypatch.setattr(
+        scalar,
+        "_pull_numbers",
+        lambda records, *args: walked.append(records) or pull(records, *args),
+    )
+    y.backward()
+    assert len(walked) == len(set(walked)) > 5
+
+
+def test_the_workspace_is_left_clean(small_pages: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scalar._NumberFlow, "left", 0)
+    x = Value(0.3)
+    unused = x * 2.0
+    y = x
+    for _ in range(50):
+        y = (y * 3.0 + unused).tanh()
+    first = gradient(y, x, create_graph=True)  # makes Values of constants on other pages
+    first.backward()
+    assert grad_values(x * 3.0, [unused], allow_unused=True) == (None,)
+    for work in scalar._spare:
+        assert not work.state.any()
+        assert not work.cotangent.any()
 
 
 def test_a_million_steps() -> None:
@@ -381,6 +428,13 @@ def test_higher_order_across_pages(small_pages: None) -> None:
 def test_division_by_a_number_that_is_zero() -> None:
     x = Value(2.0)
     assert gradient(x / 0.0, x, create_graph=True).data == math.inf
+
+
+def test_a_derivative_that_is_a_number_is_a_leaf() -> None:
+    x = Value(2.0)
+    for y, expected in [(x * 3.0, 3.0), (x + x, 2.0), (-x, -1.0)]:
+        found = gradient(y, x, create_graph=True)
+        assert (found.is_leaf, found.data) == (True, expected)
 
 
 def test_recording_is_as_it_was() -> None:

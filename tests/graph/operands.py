@@ -17,6 +17,7 @@ _SPECIAL: dict[str, list[tuple[float, ...]]] = {
     **dict.fromkeys(("asin", "acos"), _INSIDE),
     "log1p": [(-0.7,), (0.4,), (2.0,)],
     **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), _PAIRS),
+    "remainder": [(-1.3, 0.7), (0.5, -2.1), (7.5, 3.5)],
     "pow": [(0.7, 2.3), (2.5, -1.5), (1.4, 0.6)],
     "where": [(1.0, 0.3, -0.4), (0.0, 0.3, -0.4)],
     "clamp": [(0.3, -1.0, 1.0), (-2.0, -1.0, 1.0), (2.0, -1.0, 1.0)],

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-import tinygrad_edu.derive.scalar
 from tinygrad_edu import ops
+from tinygrad_edu.derive.scalar import grad_values
 from tinygrad_edu.graph import tape
 from tinygrad_edu.graph.modes import no_grad
+from tinygrad_edu.graph.recording import weighted_sum
 from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
 from tinygrad_edu.graph.value import Value
 
@@ -101,7 +103,7 @@ def test_an_import_is_made_once_and_a_constant_stays_one(small_pages: None) -> N
     tape.turn(tape.page)
     z = y * y + y
     records = tape.page.records
-    assert list(records.imports.values()) == [(y._records, y._index)]
+    assert list(records.imports.values()) == [(y.records, y._index)]
     assert records.leaves == {}
     z.backward()
     assert x.grad == 3.0 * (2 * 6.0 + 1)
@@ -222,7 +224,7 @@ def test_threads_write_side_by_side(small_pages: None) -> None:
         y = x
         for _ in range(3000):
             y = y + w * x
-        (gradient,) = tinygrad_edu.derive.scalar.grad_values(y, x)
+        (gradient,) = grad_values(y, x)
         assert gradient is not None
         results[seed] = gradient.data
 
@@ -232,6 +234,33 @@ def test_threads_write_side_by_side(small_pages: None) -> None:
     for thread in threads:
         thread.join()
     assert results == dict.fromkeys(range(4), 1 + 3000 * 1.5)
+
+
+def test_weighted_sums_side_by_side(small_pages: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their records must not mix, and pages end in the midst of them."""
+    monkeypatch.setattr(tape, "PAGE_SIZE", 64)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    results: dict[int, tuple[float, ...]] = {}
+
+    def work(seed: int) -> None:
+        w, x = [Value(float(i)) for i in range(5)], Value(float(seed))
+        y = x
+        for _ in range(1000):
+            y = weighted_sum(w, [x] * 5, y)
+        gradients = grad_values(y, [*w, x])
+        results[seed] = (y.data, *(g.data for g in gradients if g is not None))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    for seed in range(4):
+        assert results[seed] == (10_001.0 * seed, *[1000.0 * seed] * 5, 10_001.0)
 
 
 def test_nothing_is_written_without_recording() -> None:

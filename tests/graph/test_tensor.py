@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -213,6 +213,7 @@ BINARY = {
 
 
 @pytest.mark.parametrize("function", BINARY, ids=lambda f: f.__name__)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_operators_are_numpys(function: Callable[..., Any], data: st.DataObject) -> None:
     """With a tensor, an array or a number on either side."""

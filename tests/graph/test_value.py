@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinygrad_edu.derive.scalar  # noqa: F401  (gives Value its backward)
 from tests.graph.operands import OPERANDS, call
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, InPlaceError
@@ -256,18 +255,35 @@ def test_tracebacks_show_the_line() -> None:
     assert "y = (x0 * x1)" in source
 
 
-def test_weighted_sum_is_the_sum() -> None:
-    w, x, b = [Value(0.1), Value(-0.7)], [Value(0.3), 2], Value(0.05)
-    expected = sum((wi * xi for wi, xi in zip(w, x, strict=True)), b)
-    found = recording.weighted_sum(w, x, b)
-    assert found.data == expected.data
-    assert (found.op, found.operands[0].op, found.operands[1].op) == ("add", "add", "mul")
-    found.backward()
-    gradients = [v.grad for v in (*w, x[0], b)]
-    for v in (*w, x[0], b):
-        v.grad = 0.0
-    expected.backward()
-    assert [v.grad for v in (*w, x[0], b)] == gradients
+@pytest.mark.parametrize("xs", [[0.3, -2.0, 1.5], [0.3, 2, np.float64(-1.0)], []])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_weighted_sum_is_the_sum(xs: list[Any], numbers: bool) -> None:
+    xs = [x if numbers and i % 2 else Value(x) for i, x in enumerate(xs)]
+    w, b = [Value(0.1), Value(-0.7), Value(1.9)][: len(xs)], Value(0.05)
+    leaves = [v for v in (*w, *xs, b) if isinstance(v, Value)]
+    gradients = []
+    expected = sum((wi * xi for wi, xi in zip(w, xs, strict=True)), b)
+    for y in (
+        expected,
+        recording.weighted_sum(w, xs, b),
+        recording.weighted_sum(w, xs, b),
+        recording.weighted_sum([*w, Value(1.0)], (x for x in xs), b),  # the shorter one counts
+        recording.weighted_sum(w, [*xs, Value(1.0)], b),
+    ):
+        assert y.data == expected.data
+        for v in leaves:
+            v.grad = 0.0
+        y.backward()
+        gradients.append([v.grad for v in leaves])
+    assert gradients == gradients[:1] * 5
     with no_grad():
-        assert recording.weighted_sum(w, x, b).is_leaf
-    assert recording.weighted_sum([], [], b).data == b.data
+        assert recording.weighted_sum(w, xs, b).is_leaf
+
+
+def test_weighted_sum_records_single_operations() -> None:
+    w, x, b = [Value(0.1), Value(-0.7)], [Value(0.3), Value(2.0)], Value(0.05)
+    found = recording.weighted_sum(w, x, b)
+    inner, product = found.operands
+    assert (found.op, inner.op, product.op) == ("add", "add", "mul")
+    assert product.operands[0] is w[1]
+    assert inner.operands[0] is b

@@ -108,6 +108,7 @@ def test_damaged_files_are_made_anew(
     copy(filled, folder)
     (file,) = folder.rglob(pattern)
     file.write_bytes(damage)
+    os.utime(file, (0, 0))  # damage need not show in the time stamp
     assert report().startswith("6.0")
     assert report_anew(monkeypatch) == LOADED
 
@@ -139,6 +140,16 @@ def test_kill_during_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         cache._write(tmp_path, "kernel.py", "text")
     assert not list(tmp_path.iterdir())
+
+
+def test_writing_again_changes_nothing(tmp_path: Path) -> None:
+    """Not even the time stamp, by which Numba tells that a source is new."""
+    path = cache._write(tmp_path, "kernel.py", "text")
+    before = path.stat()
+    path.unlink()
+    after = cache._write(tmp_path, "kernel.py", "text").stat()
+    assert (after.st_mtime, after.st_size) == (before.st_mtime, before.st_size)
+    assert cache._write(tmp_path, "kernel.py", "text").stat().st_ino == after.st_ino
 
 
 def test_without_a_folder_kernels_live_in_memory(

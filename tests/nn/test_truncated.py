@@ -36,9 +36,10 @@ def scipys(law: TruncatedNormal) -> object:
 def test_mean_0_and_variance_1(low: float, high: float) -> None:
     law = standardized(low, high)
     mean, variance, excess = scipys(law).stats("mvk")  # type: ignore[attr-defined]
-    assert mean == pytest.approx(0, abs=1e-10)
-    assert variance == pytest.approx(1, rel=1e-10)
-    assert law.kurtosis == pytest.approx(excess + 3, rel=1e-7)
+    # SciPy loses digits in a tail this far out: 40-digit integrals give 1e-13 where it gives 2e-10.
+    assert mean == pytest.approx(0, abs=1e-9)
+    assert variance == pytest.approx(1, rel=1e-9)
+    assert law.kurtosis == pytest.approx(excess + 3, rel=1e-6)
 
 
 def test_known_laws() -> None:

@@ -22,14 +22,15 @@ import sympy as sp
 
 from analysis.symbolic.namespace import exact, symbolic
 from analysis.symbolic.pieces import split
-from tests.ops.samples import CASES, Array, Sample
+from tests.ops.cases import CASES
+from tests.ops.samples import Array, Sample
 from tinygrad_edu import Tensor, tensor
 from tinygrad_edu.derive.autograd import grad
 from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.graph.tensor import abstract
 from tinygrad_edu.ops import Op, arrays, floats
 from tinygrad_edu.ops.kinds import Elementwise
-from tinygrad_edu.ops.table import ArrayReader
+from tinygrad_edu.ops.table import ArrayReader, array_reader
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -62,9 +63,23 @@ def _complex_maximum(a: Any, b: Any) -> Array:
     return np.where(np.real(a) >= np.real(b), a, b)
 
 
+def _complex_floor_divide(a: Array, b: Array) -> Array:
+    return np.floor(np.real(a) / np.real(b))
+
+
+def _complex_remainder(a: Array, b: Array) -> Array:
+    return a - b * _complex_floor_divide(a, b)
+
+
 COMPLEX = SimpleNamespace(
     **{name: getattr(arrays, name) for name in arrays.__all__}
-    | {"abs": _complex_abs, "sign": _complex_sign, "softplus": _complex_softplus}
+    | {
+        "abs": _complex_abs,
+        "sign": _complex_sign,
+        "softplus": _complex_softplus,
+        "floor_divide": _complex_floor_divide,
+        "remainder": _complex_remainder,
+    }
 )
 
 
@@ -96,7 +111,7 @@ def influential(op: Op, sample: Sample) -> list[int]:
         return [i for i, partial in enumerate(op.partials) if partial is not None]
     if op.kind == "linear" and op.name != "concat":
         return [0]
-    return list(range(len(sample.xs)))
+    return [i for i, x in enumerate(sample.xs) if x.dtype.kind == "f"]
 
 
 def directions(sample: Sample, which: Sequence[int], seed: int = 0) -> list[Array]:
@@ -196,6 +211,23 @@ def check_second_order(op: Op, sample: Sample) -> None:
     assert_close(f"{op.name}, second order", found, expected, DERIVATIVE_ULPS, scale)
 
 
+def check_tangent(op: Op, sample: Sample) -> None:
+    """jvp along random directions is J d, by the complex step; for all operands at once, and for
+    each alone."""
+    which = influential(op, sample)
+    y = np.asarray(op.forward(*sample.xs, **sample.params))
+    for chosen in {tuple(which), *((i,) for i in which)} - {()}:
+        along = directions(sample, chosen)
+        moved = forward(op, shifted(sample, chosen, along), sample.params).imag / STEP
+        tangents: list[Any] = [None] * len(sample.xs)
+        for i, d in zip(chosen, along, strict=True):
+            tangents[i] = d
+        found = op.jvp(array_reader(y.dtype), tangents, y, sample.xs, **sample.params)
+        name = f"{op.name}, tangent of {chosen}"
+        assert_close(name, np.zeros(y.shape) if found is None else found, moved, DERIVATIVE_ULPS,
+                     size(moved))  # fmt: skip
+
+
 def check_inference(op: Op, sample: Sample) -> None:
     """Tracing on shapes alone gives the shape and dtype of the real result."""
     y = apply(op, *map(tensor, sample.xs), **sample.params)
@@ -224,6 +256,10 @@ def check_symbolic_partials(op: Elementwise, sample: Sample) -> None:
         claimed = partial(symbolic, y, *at, **params)
         if isinstance(claimed, sp.logic.boolalg.Boolean):
             claimed = sp.Piecewise((1, claimed), (0, True))
+        y, claimed = (  # between its jumps floor is a number: the one it is at the sample
+            f.replace(sp.floor, lambda quotient: sp.floor(quotient.subs(x, point[i])))  # noqa: B023
+            for f in (y, sp.sympify(claimed))
+        )
         for piece in split(exact(sp.diff(y, x) - claimed), x):
             rest = sp.simplify(piece.expression.rewrite(sp.exp))
             assert rest == 0, (

@@ -104,6 +104,114 @@ TIES = [
     ),
 ]
 
+PICKS = [
+    Edge("max of all", lambda m, x: m.max(x), ([1.0, 1.0, 0.0],), 1, ([0.5, 0.5, 0],)),
+    Edge("max along an axis", lambda m, x: m.max(x, 0)[0], ([1.0, 1.0, 0.0],), 1, ([1, 0, 0],)),
+    Edge("min along an axis", lambda m, x: m.min(x, 0)[0], ([0.0, 1.0, 0.0],), 0, ([1, 0, 0],)),
+    Edge("max of nan", lambda m, x: m.max(x, 0)[0], ([1.0, nan, nan],), nan, ([0, 1, 0],)),
+    Edge("position of the max", lambda m, x: x * m.max(x, 0)[1], ([1.0, 1.0],), [0, 0], ([0, 0],)),
+    Edge("min of nan", lambda m, x: m.min(x, 0)[0], ([1.0, nan, 0.0],), nan, ([0, 1, 0],)),
+    Edge(
+        "sort with nan",
+        lambda m, x: m.sort(x)[0][:3],
+        ([2.0, nan, 1.0, inf],),
+        [1, 2, inf],
+        ([1, 0, 1, 1],),
+    ),
+    Edge(
+        "sort downwards with nan",
+        lambda m, x: m.sort(x, descending=True)[0][:2],
+        ([2.0, nan, 1.0, inf],),
+        [nan, inf],
+        ([0, 1, 0, 1],),
+    ),
+    Edge(
+        "a stable sort",
+        lambda m, x: x * m.sort(x, stable=True)[1],
+        ([1.0, 0.0, 1.0, 0.0],),
+        [1, 0, 0, 0],
+        ([1, 3, 0, 2],),
+    ),
+    Edge(
+        "a stable sort downwards",
+        lambda m, x: x * m.sort(x, descending=True, stable=True)[1],
+        ([1.0, 0.0, 1.0, 0.0],),
+        [0, 0, 1, 0],
+        ([0, 2, 1, 3],),
+    ),
+    Edge("topk with nan", lambda m, x: m.topk(x, 2)[0], ([1.0, nan, 3.0],), [nan, 3], ([0, 1, 1],)),
+    Edge(
+        "gather the same twice",
+        lambda m, x: m.gather(x, 0, m.argsort(x) * 0 + 1),
+        ([1.0, 2.0, 3.0],),
+        [2, 2, 2],
+        ([0, 3, 0],),
+    ),
+    Edge(
+        "tril of nan",
+        lambda m, x: m.tril(x),
+        ([[1.0, nan], [2.0, 3.0]],),
+        [[1, 0], [2, 3]],
+        ([[1, 0], [1, 1]],),
+    ),
+    Edge("einsum over nothing", lambda m, x: m.einsum("ij->", x), ([[], []],), 0, ([[], []],)),
+    Edge(
+        "einsum of one operand, twice the same letter",
+        lambda m, x: m.einsum("ii->", x),
+        ([[1.0, nan], [inf, 2.0]],),
+        3,
+        ([[1, 0], [0, 1]],),
+    ),
+]
+
+PRODUCTS = [
+    Edge("prod with a zero", lambda m, x: m.prod(x), ([2.0, 0.0, 3.0],), 0, ([0, 6, 0],)),
+    Edge("prod with two zeros", lambda m, x: m.prod(x), ([0.0, 0.0, 3.0],), 0, ([0, 0, 0],)),
+    Edge("prod of nothing", lambda m, x: m.prod(x), ([],), 1, ([],)),
+    Edge(
+        "prod with inf",
+        lambda m, x: m.prod(x),
+        ([2.0, inf],),
+        inf,
+        ([inf, 2],),
+        torch=(inf, ([inf, nan],)),
+        why="torch divides the product by the factor; the other factor is not concerned",
+    ),
+    Edge("prod with inf and 0", lambda m, x: m.prod(x), ([0.0, inf],), nan, ([inf, 0],)),
+    Edge(
+        "prod with nan",
+        lambda m, x: m.prod(x),
+        ([2.0, nan],),
+        nan,
+        ([nan, 2],),
+        torch=(nan, ([nan, nan],)),
+        why="as above",
+    ),
+    Edge(
+        "cumprod with a zero",
+        lambda m, x: m.cumprod(x, 0),
+        ([2.0, 0.0, 3.0, 4.0],),
+        [2, 0, 0, 0],
+        ([1, 2 + 6 + 24, 0, 0],),
+    ),
+    Edge(
+        "cumprod with two zeros",
+        lambda m, x: m.cumprod(x, 0),
+        ([2.0, 0.0, 3.0, 0.0],),
+        [2, 0, 0, 0],
+        ([1, 2 + 6, 0, 0],),
+    ),
+    Edge("cumprod of nothing", lambda m, x: m.cumprod(x, 0), ([],), [], ([],)),
+    Edge("cumsum with nan", lambda m, x: m.cumsum(x, 0), ([1.0, nan],), [1, nan], ([2, 1],)),
+]
+
+ROUNDINGS = [
+    binary("remainder", [5.0, -5.0, 5.0, -5.0], [3.0, 3.0, -3.0, -3.0], [2, 1, -1, -2],
+           [1, 1, 1, 1], [-1, 2, 2, -1]),
+    binary("remainder", [1.0, 0.0, inf], [0.0, 1.0, 2.0], [nan, 0, nan], [1, 1, 1], [-inf, 0, nan]),
+    binary("fmod", [5.0, -5.0, 0.0], [3.0, 3.0, 3.0], [2, -2, 0], [1, 1, 1], [-1, 1, 0]),
+]  # fmt: skip
+
 POWERS = [
     binary("pow", [0.0, 2.0, -2.0], [0.0, 0.0, 0.0], [1, 1, 1], [0, 0, 0], [0, log(2), nan]),
     binary("pow", [0.0, 0.0, 0.0], [2.0, 1.0, 0.5], [0, 0, 0], [0, 1, inf], [0, 0, 0]),
@@ -125,6 +233,18 @@ POWERS = [
 ROOTS_OF_SUMS = [
     Edge("norm at 0", lambda m, x: m.norm(x), ([0.0, 0.0],), 0, ([0, 0],)),
     Edge("norm of order 1 at 0", lambda m, x: m.norm(x, 1), ([0.0, -2.0],), 2, ([0, -1],)),
+    Edge("norm of order 3 at 0", lambda m, x: m.norm(x, 3), ([0.0, 0.0],), 0, ([0, 0],)),
+    Edge("norm of order 1/2 at 0", lambda m, x: m.norm(x, 0.5), ([0.0, 4.0],), 4, ([0, 1],)),
+    Edge("norm of order 3 beside 0", lambda m, x: m.norm(x, 3), ([0.0, -2.0],), 2, ([0, -1],)),
+    Edge("norm of order -1 at 0", lambda m, x: m.norm(x, -1), ([0.0, 2.0],), 0, ([0, 0],)),
+    Edge(
+        "norm of order -inf",
+        lambda m, x: m.norm(x, -inf),
+        ([1.0, -1.0, 2.0],),
+        1,
+        ([0.5, -0.5, 0],),
+    ),
+    Edge("norm of nothing", lambda m, x: m.norm(x), ([],), 0, ([],)),
     Edge("norm with inf", lambda m, x: m.norm(x), ([inf, 1.0],), inf, ([nan, 0],)),
     Edge("std of equal elements", lambda m, x: m.std(x), ([2.0, 2.0, 2.0],), 0, ([0, 0, 0],)),
     Edge("std of one element", lambda m, x: m.std(x), ([2.0],), nan, ([nan],)),
@@ -285,7 +405,8 @@ DIFFERENT = [
     ),
 ]
 
-EDGES = KINKS + TIES + POWERS + ROOTS_OF_SUMS + MASKS + SOFTMAXES + INFINITIES + DIFFERENT
+EDGES = KINKS + TIES + PICKS + PRODUCTS + ROUNDINGS + POWERS + ROOTS_OF_SUMS + MASKS + SOFTMAXES
+EDGES += INFINITIES + DIFFERENT
 
 SECOND = [
     # name, point, second derivative: torch's, by double backward

@@ -1,8 +1,9 @@
 """What to try every op of the table on, and what it should then give.
 
-`CASES` holds, for each op, a strategy for operands and parameters, and an oracle: the textbook
-definition, written without the engine. Elementwise oracles are mpmath functions of one element, so
-they are exact to double precision; all others are NumPy one-liners.
+`RULES` and `STRUCTURE` (and `cases.FUSED`) hold, for each op, a strategy for operands and
+parameters, and an oracle: the textbook definition, written without the engine. Elementwise oracles
+are mpmath functions of one element, so they are exact to double precision; all others are NumPy
+one-liners.
 
 Operands keep clear of kinks, ties and poles, where a derivative is a convention: those have their
 own tests in `test_edges.py`.
@@ -128,6 +129,12 @@ OFF_INTEGER = tuple((k + 0.1, k + 0.9) for k in range(-3, 3))
 LOWER_HALF = tuple((k + 0.05, k + 0.45) for k in range(-3, 3))
 UPPER_HALF = tuple((k + 0.55, k + 0.95) for k in range(-3, 3))
 
+# A quotient that stays off the integers, where the remainder jumps: (k + 0.5 +- 0.3) / (1 +- 0.05).
+OFF_MULTIPLE = (
+    tuple((k + 0.2, k + 0.8) for k in range(-3, 3)),
+    ((-1.05, -0.95), (0.95, 1.05)),
+)
+
 # Two operands that often are equal.
 WHOLE = tuple((k, k) for k in range(-1, 3))
 TRUTH = ((0, 0), (1, 1))
@@ -157,6 +164,7 @@ RULES: dict[str, Case] = {
     "sub": elementwise(lambda a, b: a - b, REAL, REAL),
     "mul": elementwise(lambda a, b: a * b, REAL, REAL),
     "div": elementwise(lambda a, b: a / b, REAL, NONZERO),
+    "remainder": elementwise(lambda a, b: a - b * mp.floor(a / b), *OFF_MULTIPLE),
     "neg": elementwise(lambda x: -x, REAL),
     "pow": elementwise(lambda x, n: x**n, POSITIVE, REAL),
     "abs": elementwise(abs, NONZERO),
@@ -212,6 +220,7 @@ RULES: dict[str, Case] = {
     ),
     "sign": elementwise(mp.sign, ((-2, -0.2), (0, 0), (0.2, 2))),
     "floor": elementwise(mp.floor, OFF_INTEGER),
+    "floor_divide": elementwise(lambda a, b: mp.floor(a / b), OFF_INTEGER, ((-1, -1), (1, 1))),
     "lt": elementwise(lambda a, b: a < b, WHOLE, WHOLE),
     "le": elementwise(lambda a, b: a <= b, WHOLE, WHOLE),
     "gt": elementwise(lambda a, b: a > b, WHOLE, WHOLE),
@@ -249,6 +258,38 @@ def positions(draw: Any) -> Sample:
     (x,) = sample.xs
     axis = draw(st.integers(0, x.ndim - 1))
     return Sample((x,), {"axis": axis, "keepdims": sample.params["keepdims"]})
+
+
+@st.composite
+def scans(draw: Any) -> Sample:
+    """An array, one of its axes, and the direction."""
+    x = draw(shapes(min_dims=1).flatmap(arrays))
+    return Sample((x,), {"axis": draw(st.integers(0, x.ndim - 1)), "reverse": draw(st.booleans())})
+
+
+def _scan(x: Array, axis: int, reverse: bool) -> Array:
+    size = x.shape[axis]
+    ones = np.triu(np.ones((size, size)))  # [i, j]: whether element i counts in total j
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ (ones.T if reverse else ones), -1, axis)
+
+
+@st.composite
+def orders(draw: Any) -> Sample:
+    """An array, often with ties, one of its axes, and the direction."""
+    shape = draw(shapes(min_dims=1, min_side=1))
+    x = draw(arrays(shape, draw(st.sampled_from([REAL, WHOLE]))))
+    return Sample(
+        (x,), {"axis": draw(st.integers(0, x.ndim - 1)), "descending": draw(st.booleans())}
+    )
+
+
+def order_of(x: Array, axis: int, descending: bool) -> Array:
+    """The positions that sort x, by Python's sort, which is stable backwards, too."""
+
+    def positions(row: Array) -> list[int]:
+        return sorted(range(len(row)), key=row.__getitem__, reverse=descending)
+
+    return np.apply_along_axis(positions, axis, x)
 
 
 @st.composite
@@ -361,6 +402,7 @@ def casts(draw: Any) -> Sample:
 
 STRUCTURE: dict[str, Case] = {
     "sum": Case(reductions(), lambda x, axes, keepdims: x.sum(axis=axes, keepdims=keepdims)),
+    "cumsum": Case(scans(), _scan),
     "expand": Case(expansions(), lambda x, shape: x + np.zeros(shape)),
     "reshape": Case(reshapes(), lambda x, shape: np.array(x.ravel().tolist()).reshape(shape)),
     "permute": Case(
@@ -386,6 +428,7 @@ STRUCTURE: dict[str, Case] = {
         positions(),
         lambda x, axis, keepdims: _last_of_order(-x, axis, keepdims),
     ),
+    "argsort": Case(orders(), order_of),
     "cast": Case(casts(), lambda x, dtype: x.astype(dtype)),
     "matmul": Case(products(), lambda a, b: np.einsum("...ij,...jk->...ik", a, b)),
 }
@@ -394,6 +437,3 @@ STRUCTURE: dict[str, Case] = {
 def _last_of_order(x: Array, axis: int, keepdims: bool) -> Array:
     last = np.take(np.argsort(x, axis), -1, axis)
     return np.expand_dims(last, axis) if keepdims else last
-
-
-CASES: dict[str, Case] = RULES | STRUCTURE

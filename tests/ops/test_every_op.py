@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ops import checks
-from tests.ops.samples import CASES, RULES, Sample
+from tests.ops.cases import CASES
+from tests.ops.samples import RULES, Sample
 from tinygrad_edu import Value
 from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.ops import TABLE
 
-EXAMPLES = settings(max_examples=20)
+EXAMPLES = settings(max_examples=15)
 FEW = settings(max_examples=3)  # exact algebra is slow, and one point proves a whole interval
 
 every_op = pytest.mark.parametrize("name", sorted(CASES))
@@ -46,6 +47,13 @@ def test_gradient(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_second_order(name: str, data: st.DataObject) -> None:
     checks.check_second_order(TABLE[name], data.draw(CASES[name].samples))
+
+
+@every_op
+@EXAMPLES
+@given(data=st.data())
+def test_tangent(name: str, data: st.DataObject) -> None:
+    checks.check_tangent(TABLE[name], data.draw(CASES[name].samples))
 
 
 @every_op

@@ -17,8 +17,9 @@ from hypothesis.errors import NoSuchExample
 from sympy.logic.boolalg import Boolean
 
 from tests.ops import checks
+from tests.ops.cases import CASES
 from tests.ops.checks import influential
-from tests.ops.samples import CASES, RULES, Sample
+from tests.ops.samples import RULES, Sample
 from tinygrad_edu.ops import TABLE
 from tinygrad_edu.ops.kinds import Elementwise, Op
 
@@ -90,7 +91,7 @@ DERIVATIVES = [(name, operand) for name in sorted(CASES) for operand in operands
 PARTIALS = [(name, operand) for name, operand in DERIVATIVES if name in RULES]
 
 STRAIGHT = {
-    *("add", "sub", "neg", "where"),
+    *("add", "sub", "neg", "where", "remainder"),
     *("abs", "clamp", "hardtanh", "leaky_relu", "maximum", "minimum", "relu", "relu6"),
 }
 """Straight between their kinks: their second derivatives are zero."""
@@ -105,6 +106,19 @@ def test_gradient_check_reports(
 ) -> None:
     break_rule(monkeypatch, TABLE[name], operand, FACTORS[kind])
     assert reports(checks.check_gradient, TABLE[name])
+
+
+@every_kind
+@pytest.mark.parametrize("name", sorted({name for name, _ in DERIVATIVES}))
+def test_tangent_check_reports(monkeypatch: pytest.MonkeyPatch, name: str, kind: str) -> None:
+    op = TABLE[name]
+    true_jvp = op.jvp
+
+    def jvp(*arguments: Any, **params: Any) -> Any:
+        return true_jvp(*arguments, **params) * FACTORS[kind]
+
+    monkeypatch.setattr(op, "jvp", jvp)
+    assert reports(checks.check_tangent, op)
 
 
 @every_kind

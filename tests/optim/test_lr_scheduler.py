@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tinygrad_edu import nn, optim
-from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.errors import ArgumentError, CheckpointError
 from tinygrad_edu.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR
 
 
@@ -65,6 +65,23 @@ def test_resuming() -> None:
     resumed = CosineAnnealingLR(optimizer(1.0), 7)
     resumed.load_state_dict(stopped.state_dict())
     assert rates(resumed, 3) == expected[3:]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"last_epoch": 3, "base_lrs": [1.0, 2.0]}, "2 initial rates, this optimizer 1 groups"),
+        ({"last_epoch": 3}, "not the state of a schedule"),
+        ({}, "not the state of a schedule"),
+    ],
+)
+def test_a_state_of_something_else_changes_nothing(state: Any, message: str) -> None:
+    schedule = CosineAnnealingLR(optimizer(1.0), 7)
+    schedule.step()
+    before = schedule.state_dict(), schedule.get_last_lr()
+    with pytest.raises(CheckpointError, match=message):
+        schedule.load_state_dict(state)
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,14 @@ def test_a_run_can_be_resumed(name: str) -> None:
     assert values(resumed) == values(through)
 
 
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_a_zero_dimensional_parameter_stays_an_array(name: str) -> None:
+    p = nn.Parameter(np.ones((), np.float32))
+    descend([p], WITH_STATE[name]([p]), 2)
+    assert p.detach().numpy().shape == ()
+    assert type(p.node.data) is np.ndarray
+
+
 def test_a_state_is_plain_and_a_snapshot() -> None:
     ps = parameters()
     optimizer = optim.Adam(ps)
@@ -222,6 +230,7 @@ def test_a_state_of_another_optimizer_changes_nothing() -> None:
         (optim.Adam(ps[:1]).state_dict(), r"groups of \[1\] parameters, this optimizer of \[2\]"),
         (wrong_shape, r"exp_avg of parameter 1 has shape \(5,\), the parameter \(1, 1\)"),
         ({**good, "state": {2: {}}}, "parameter 2; there are 2"),
+        ({"0.weight": np.ones(2)}, "not the state of an optimizer"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             adam.load_state_dict(state)

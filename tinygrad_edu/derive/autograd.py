@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_edu.derive import reverse, scalar
+from tinygrad_edu.derive.check import gradcheck, gradgradcheck
+from tinygrad_edu.derive.custom import Function
 from tinygrad_edu.graph.modes import enable_grad, no_grad, set_grad_enabled
 from tinygrad_edu.graph.value import Value
 
-__all__ = ["enable_grad", "grad", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Function",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 
 def grad(

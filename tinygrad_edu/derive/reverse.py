@@ -7,16 +7,19 @@ tensors otherwise: the same derivative rules run on both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, StaleStorageError, describe
+from tinygrad_edu.derive.walk import ordered, refuse_stale
+from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, describe
 from tinygrad_edu.graph import modes
+from tinygrad_edu.graph.anomaly import watched
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.reader import graph_reader
 from tinygrad_edu.graph.tensor import Tensor, make
+from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.ops.table import array_reader
 
 TensorOrTensors = Tensor | Sequence[Tensor]
@@ -25,9 +28,9 @@ TensorOrTensors = Tensor | Sequence[Tensor]
 def backward(root: Tensor, gradient: Tensor | None, create_graph: bool) -> None:
     """Add the gradient of `root` to the `.grad` of every leaf; see `Tensor.backward`."""
     start = _start("backward", root, gradient)
-    order = _order([root.node])
+    order = ordered([root.node])
     kept = {node for node in order if node.op is None or node.retains_grad}
-    cotangents = _pull_back([(root.node, start)], order, kept, create_graph)
+    cotangents = pull_back([(root.node, start)], order, kept, create_graph)
     with modes.set_grad_enabled(create_graph):
         for node, cotangent in cotangents.items():
             node.grad = cotangent if node.grad is None else node.grad + cotangent
@@ -53,8 +56,8 @@ def grad(
         (root.node, _start("grad", root, start)) for root, start in zip(roots, starts, strict=True)
     ]
     targets = {leaf.node for leaf in leaves}
-    order = _order([root.node for root in roots], targets)
-    cotangents = _pull_back(seeds, order, targets, create_graph)
+    order = ordered([root.node for root in roots], targets)
+    cotangents = pull_back(seeds, order, targets, create_graph)
     results = tuple(cotangents.get(leaf.node) for leaf in leaves)
     if not allow_unused:
         for position, (leaf, result) in enumerate(zip(leaves, results, strict=True)):
@@ -108,30 +111,7 @@ def _start(name: str, root: Tensor, gradient: Tensor | None) -> Tensor:
     return gradient
 
 
-def _order(roots: Iterable[Node], targets: set[Node] | None = None) -> list[Node]:
-    """The nodes that carry gradient, operands before results; with `targets`, only those on a way
-    from a root to a target. Iterative, so a chain may be as long as memory allows."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(root, False) for root in roots]
-    while stack:
-        node, operands_done = stack.pop()
-        if operands_done:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((x, False) for x in node.inputs if x.requires_grad and x not in seen)
-    if targets is None:
-        return order
-    leading: set[Node] = set()
-    for node in order:
-        if node in targets or any(x in leading for x in node.inputs):
-            leading.add(node)
-    return [node for node in order if node in leading]
-
-
-def _pull_back(
+def pull_back(
     seeds: Iterable[tuple[Node, Tensor]],
     order: Sequence[Node],
     kept: set[Node],
@@ -141,33 +121,41 @@ def _pull_back(
     dropped as soon as it has been pulled back."""
     on_graph = create_graph or any(node.is_abstract for node in order[-1:])
     pull = _pull_tensors if on_graph else _pull_arrays
-    alive = set(order)
-    cotangents: dict[Node, Any] = {}
-
-    def add(node: Node, cotangent: Any) -> None:
-        before = cotangents.get(node)
-        cotangents[node] = cotangent if before is None else before + cotangent
-
-    with modes.set_grad_enabled(create_graph), np.errstate(all="ignore"):
-        for node, start in seeds:
-            if node in alive:
-                add(node, start if on_graph else start.node.data)
-        for node in reversed(order):
-            if node.op is None or node not in cotangents:
-                continue
-            wanted = [x in alive for x in node.inputs]
-            cotangent = cotangents[node] if node in kept else cotangents.pop(node)
-            if not any(wanted):
-                continue
-            if node.op.reads:
-                _refuse_stale(node)
-            for x, part in zip(node.inputs, pull(node, cotangent, wanted), strict=True):
-                if part is not None and x in alive:
-                    add(x, part)
+    pull = watched(pull, "backward", "the gradient of operand {}")
+    starts = [(node, start if on_graph else start.node.data) for node, start in seeds]
+    with modes.set_grad_enabled(create_graph):
+        cotangents = silently(_walk, starts, order, kept, pull)
     return {
         node: make(value.node if on_graph else Node(np.asarray(value)))
         for node, value in cotangents.items()
     }
+
+
+def _walk(
+    seeds: Iterable[tuple[Node, Any]],
+    order: Sequence[Node],
+    kept: set[Node],
+    pull: Callable[[Node, Any, list[bool]], list[Any]],
+) -> dict[Node, Any]:
+    """From the newest node to the oldest; parts that arrive at one node add up."""
+    alive = set(order)
+    cotangents: dict[Node, Any] = {}
+    for node, start in seeds:
+        if node in alive:
+            cotangents[node] = cotangents[node] + start if node in cotangents else start
+    for node in reversed(order):
+        if node.op is None or node not in cotangents:
+            continue
+        cotangent = cotangents[node] if node in kept else cotangents.pop(node)
+        wanted = [x in alive for x in node.inputs]
+        if True not in wanted:
+            continue
+        if node.op.reads:
+            refuse_stale(node)
+        for x, wants, part in zip(node.inputs, wanted, pull(node, cotangent, wanted), strict=True):
+            if wants and part is not None:
+                cotangents[x] = cotangents[x] + part if x in cotangents else part
+    return cotangents
 
 
 def _pull_arrays(node: Node, cotangent: Any, wanted: list[bool]) -> list[Any]:
@@ -186,16 +174,3 @@ def _pull_tensors(node: Node, cotangent: Tensor, wanted: list[bool]) -> list[Any
     return node.op.vjp(
         graph_reader(node.data.dtype), cotangent, make(node), handles, wanted, **node.params
     )
-
-
-def _refuse_stale(node: Node) -> None:
-    """Raise if a value that the derivative of this node's op may read is not what it was."""
-    assert node.op is not None
-    for position, x in enumerate((*node.inputs, node)):
-        if x.changed > node.tick:
-            which = f"operand {position}" if position < len(node.inputs) else "the result"
-            raise StaleStorageError(
-                f"{node.op.name}: {which} of shape {x.shape} was changed after {node.op.name} "
-                "used it and before its gradient was computed (by an optimizer step, "
-                "load_state_dict or .data); compute the result again, or call backward first."
-            )

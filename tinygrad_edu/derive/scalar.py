@@ -21,7 +21,7 @@ from tinygrad_edu.errors import DTypeError, GradientError
 from tinygrad_edu.graph import modes, text, value
 from tinygrad_edu.graph.recording import evaluate, is_number, record
 from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
-from tinygrad_edu.graph.value import Value
+from tinygrad_edu.graph.value import Result, Value
 from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.ops.table import Reader
 
@@ -35,14 +35,14 @@ watched positions."""
 
 def backward(root: Value) -> None:
     """Add the derivatives of `root` to the grad of leaves, and of results that retain theirs."""
-    if root.is_leaf:
-        root._grad += 1.0
+    if not isinstance(root, Result):
+        root.grad += 1.0
         return
     for records, found in _walk([(root, 1.0)], _pull_numbers, lambda records: records.retained):
         for position, cotangent in found.items():
             leaf = records.leaves.get(position)
             if leaf is not None:
-                leaf._grad += cotangent
+                leaf.grad += cotangent
             elif position in records.retained:
                 records.retained[position] += cotangent
 
@@ -66,13 +66,13 @@ def grad_values(
     seeds = list(zip(roots, _starts(roots, grad_outputs, create_graph), strict=True))
     watched: dict[Records, set[int]] = {}
     for target in targets:
-        if not target.is_leaf:
-            watched.setdefault(target._records, set()).add(target._index)
+        if isinstance(target, Result):
+            watched.setdefault(target.records, set()).add(target._index)
     pull = _pull_values if create_graph else _pull_numbers
     gradients: dict[Any, Any] = {}
     with modes.set_grad_enabled(create_graph):
         for root, cotangent in seeds:
-            if root.is_leaf:
+            if not isinstance(root, Result):
                 _add(gradients, _place(root), cotangent)
         for records, found in _walk(seeds, pull, lambda records: watched.get(records, ())):
             for position, cotangent in found.items():
@@ -110,15 +110,20 @@ def _starts(roots: Sequence[Value], grad_outputs: Any, create_graph: bool) -> li
 
 def _place(x: Value) -> Any:
     """What identifies a Value: a leaf itself, which may have many records, or the one record."""
-    return id(x) if x.is_leaf else (x._records, x._index)
+    return (x.records, x._index) if isinstance(x, Result) else id(x)
 
 
 def _gradient(cotangent: Any, i: int, allow_unused: bool) -> Value | None:
-    if cotangent is None and not allow_unused:
+    """What the user gets: a Value of the graph, or a new one for a number."""
+    if cotangent is None:
+        if allow_unused:
+            return None
         raise GradientError(
             f"grad: no output depends on input {i}; pass allow_unused=True to get None for it."
         )
-    return cotangent if cotangent is None or isinstance(cotangent, Value) else Value(cotangent)
+    if isinstance(cotangent, Result) and cotangent.records.op[cotangent._index] == CONSTANT:
+        cotangent = cotangent.data
+    return cotangent if isinstance(cotangent, Value) else Value(cotangent)
 
 
 def _add(cotangents: dict[Any, Any], place: Any, cotangent: Any) -> None:
@@ -138,8 +143,8 @@ def _walk(
     seeds have nothing behind them and are left out."""
     pending: dict[Records, Cotangents] = {}
     for root, cotangent in seeds:
-        if not root.is_leaf:
-            _add(pending.setdefault(root._records, {}), root._index, cotangent)
+        if isinstance(root, Result):
+            _add(pending.setdefault(root.records, {}), root._index, cotangent)
     while pending:
         records = max(pending, key=lambda records: records.serial)
         found = pull_page(records, pending.pop(records), watched(records))
@@ -186,9 +191,9 @@ class _ValueFlow:
     def __init__(self, records: Records) -> None:
         self._page = records.page()
 
-    def at(self, position: int) -> Value:
+    def at(self, position: int) -> Result:
         """What stands at a position."""
-        return Value._at(self._page, position)
+        return Result.at(self._page, position)
 
     @staticmethod
     def factor(partial: Callable[..., Any], *xs: Any) -> Any:

@@ -36,6 +36,8 @@ def numpy_names(function: F) -> F:
 def one_axis(name: str, shape: tuple[int, ...], dim: int) -> int:
     """A non-negative axis of `shape`; a scalar is let pass as a vector, whose axis is 0 or -1."""
     try:
+        if isinstance(dim, bool):  # torch once had var(unbiased): not to be taken for an axis
+            raise TypeError
         axis = operator.index(dim)
     except TypeError:
         raise DTypeError(f"{name}: an axis is an integer, not {dim!r}.") from None
@@ -57,6 +59,11 @@ def all_axes(name: str, shape: tuple[int, ...], dim: int | Sequence[int] | None)
     if len(set(axes)) != len(axes):
         raise AxisError(f"{name}: axes {tuple(dim)} name one axis of shape {shape} twice.")
     return tuple(axes) if shape else ()
+
+
+def several(dims: int | Sequence[int]) -> tuple[int, ...]:
+    """One number, or each of a sequence."""
+    return tuple(dims) if isinstance(dims, Sequence) else (dims,)
 
 
 def unpack(sizes: tuple[Any, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.errors import ArgumentError, DTypeError
 from tinygrad_edu.graph.axes import unpack
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.reader import to_array
@@ -26,6 +26,32 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
     Python floats become float32, Python integers int64 (as torch.tensor); arrays keep their dtype.
     """
     return make(Node(to_array(data, dtype)), requires_grad)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor holding a copy of a NumPy array (torch's shares its memory)."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: needs a NumPy array, not {type(array).__name__}.")
+    return tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor holding a copy of what another library offers by the DLPack protocol: a torch, JAX,
+    CuPy or NumPy array in the processor's memory.
+
+    A shared array would change under a graph that still needs it, whenever its owner writes to it.
+
+    Raises:
+        DTypeError: No such array, one on another device, or of a dtype that NumPy does not have.
+    """
+    try:
+        array = np.from_dlpack(source)
+    except (AttributeError, TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise DTypeError(
+            f"from_dlpack: cannot read {type(source).__name__}: {error}. Detach it from its own "
+            "graph, and move it to the processor, first."
+        ) from None
+    return tensor(array)
 
 
 def zeros(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -54,6 +80,21 @@ def zeros_like(x: Tensor, dtype: DType = None) -> Tensor:
 def ones_like(x: Tensor, dtype: DType = None) -> Tensor:
     """Ones of the shape and dtype of `x`."""
     return ones(x.shape, dtype=dtype or x.dtype)
+
+
+def full_like(x: Tensor, fill_value: float, dtype: DType = None) -> Tensor:
+    """Every element `fill_value`, in the shape and dtype of `x`."""
+    return full(x.shape, fill_value, dtype=dtype or x.dtype)
+
+
+def empty(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """For values yet to come: zeros, where torch leaves whatever was in memory."""
+    return zeros(*size, dtype=dtype, requires_grad=requires_grad)
+
+
+def empty_like(x: Tensor, dtype: DType = None) -> Tensor:
+    """`empty` in the shape and dtype of `x`."""
+    return zeros_like(x, dtype)
 
 
 def arange(
@@ -109,6 +150,16 @@ def manual_seed(seed: int) -> None:
     _keys.seed, _keys.count = seed, 0
 
 
+def random_state() -> tuple[int, int]:
+    """Where the sequence of random draws is: the seed, and how many were made under it."""
+    return _keys.seed, _keys.count
+
+
+def set_random_state(state: tuple[int, int]) -> None:
+    """Go on with the random draws from there."""
+    _keys.seed, _keys.count = state
+
+
 def generator() -> np.random.Generator:
     """The generator of the next draw: Philox (Salmon et al. 2011) keyed by seed and draw number."""
     key = np.array([_keys.seed, _keys.count], np.uint64)
@@ -126,6 +177,16 @@ def rand(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = 
     """Independent numbers, uniform on [0, 1)."""
     dtype = np.dtype(dtype or dtypes.default_float)
     return make(Node(generator().random(_checked(unpack(size)), dtype)), requires_grad)
+
+
+def randn_like(x: Tensor, dtype: DType = None) -> Tensor:
+    """Independent standard normal numbers in the shape and dtype of `x`."""
+    return randn(x.shape, dtype=dtype or x.dtype)
+
+
+def rand_like(x: Tensor, dtype: DType = None) -> Tensor:
+    """Independent numbers, uniform on [0, 1), in the shape and dtype of `x`."""
+    return rand(x.shape, dtype=dtype or x.dtype)
 
 
 def randint(low: int, high: Any, size: Sequence[int] | None = None) -> Tensor:

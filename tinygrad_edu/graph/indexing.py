@@ -93,18 +93,18 @@ def write(x: Tensor, key: Any, value: Any) -> Tensor:
         index._values("assigning at positions")
     place = {"key": parsed, "shape": x.shape}
     target, _ = ops.getitem.infer(x, *indices, key=parsed)
-    value = _fit(x, value, target)
+    value = fit("setitem", x, value, target)
     written = apply(ops.scatter, np.ones(target, np.bool_), *indices, **place)
     if not parsed.is_basic:
         value = _last_writer_only(x, value, indices, parsed)
     return where(written, apply(ops.scatter, value, *indices, **place), x)
 
 
-def _fit(x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
+def fit(name: str, x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
     """The value in the tensor's dtype and the shape of the place it goes to; leading axes of size 1
     are dropped, as NumPy and torch do."""
     if not hasattr(value, "dtype"):
-        value = to_array(value, x.dtype, name="setitem")
+        value = to_array(value, x.dtype, name=name)
     value = as_tensor(value).to(x.dtype)
     while value.ndim > len(shape) and value.shape[0] == 1:
         value = value.reshape(value.shape[1:])
@@ -112,7 +112,7 @@ def _fit(x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
         return expand(value, shape)
     except ShapeError:
         raise ShapeError(
-            f"setitem: a value of shape {value.shape} does not broadcast to the shape {shape} of "
+            f"{name}: a value of shape {value.shape} does not broadcast to the shape {shape} of "
             f"the place it is assigned to, in a tensor of shape {x.shape}."
         ) from None
 

@@ -6,7 +6,7 @@ remembers it; `tinygrad_edu.derive` walks what was remembered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,20 +37,26 @@ class Abstract:
 _NO_PARAMS: Mapping[str, Any] = {}
 
 
+watch: Callable[[Op, Sequence[Node], Node], None] | None = None
+"""Called after each op, if set: by `anomaly.detect_anomaly`."""
+
+
 class Node:
-    """One value in the graph. `op` is None for a leaf."""
+    """One value in the graph. `op` is None for a leaf; `line` is set by `detect_anomaly` only."""
 
     __slots__ = (
         "changed",
         "data",
         "grad",
         "inputs",
+        "line",
         "op",
         "params",
         "requires_grad",
         "retains_grad",
         "tick",
     )
+    line: Any
 
     def __init__(
         self,
@@ -84,6 +90,13 @@ class Node:
     def is_abstract(self) -> bool:
         """Whether the value is a shape only."""
         return self.data.__class__ is Abstract
+
+    def __setstate__(self, state: tuple[None, Mapping[str, Any]]) -> None:
+        """Unpickle. In a new process the clock must not be behind what it showed in the old one, or
+        the node would seem to have changed after whatever is computed from it."""
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        clock.now = max(clock.now, self.tick, self.changed)
 
     def assign(self, data: np.ndarray) -> None:
         """Give a leaf a new value. Graphs that read the old one are stale from here on."""
@@ -124,8 +137,12 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
         data = _forward(op, nodes, params)
     requires_grad = requires_grad and op.differentiable and state.recording and is_float(data.dtype)
     if requires_grad or abstract:
-        return Node(data, requires_grad, op, tuple(nodes), params)
-    return Node(data)
+        node = Node(data, requires_grad, op, tuple(nodes), params)
+    else:
+        node = Node(data)
+    if watch is not None:
+        watch(op, nodes, node)
+    return node
 
 
 def _cast(node: Node, dtype: np.dtype[Any]) -> Node:

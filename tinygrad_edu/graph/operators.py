@@ -30,6 +30,7 @@ _UFUNC_NAMES = {
     "greater_equal": "ge",
     "equal": "eq",
     "not_equal": "ne",
+    "rint": "round",
 }
 _LOGIC = {
     "&": ops.logical_and,
@@ -71,6 +72,18 @@ class Operators:
 
     def __rtruediv__(self, other: Operand) -> Tensor:
         return apply(ops.div, other, self)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return functions.floor_divide(self, other)  # type: ignore[arg-type]
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return functions.floor_divide(other, self)  # type: ignore[arg-type]
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return functions.remainder(self, other)  # type: ignore[arg-type]
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return functions.remainder(other, self)  # type: ignore[arg-type]
 
     def __pow__(self, other: Operand) -> Tensor:
         return apply(ops.pow, self, other)

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_edu.errors import ArgumentError, DTypeError
 from tinygrad_edu.graph.node import Node, record
 from tinygrad_edu.ops import dtypes
+from tinygrad_edu.ops.fused import Fused
 from tinygrad_edu.ops.table import TABLE, Op, Reader
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def apply(op: Op, *operands: Any, **params: Any) -> Tensor:
     if None in nodes:
         _lift(op, operands, nodes)
     return make_tensor(record(op, nodes, params))  # type: ignore[no-any-return]
+
+
+def compose(op: Fused, *operands: Tensor, **params: Any) -> Tensor:
+    """Run a fused composite of tensors; where they are only traced, record its definition."""
+    if any(operand.node.is_abstract for operand in operands):
+        reader = graph_reader(operands[0].dtype)
+        return op.definition(reader, *operands, **params)  # type: ignore[no-any-return]
+    return apply(op, *operands, **params)
 
 
 def is_operand(x: Any) -> bool:
@@ -122,6 +131,11 @@ class GraphReader(Reader):
     def detach(x: Any) -> Any:
         """The same value as a constant."""
         return x.detach()
+
+    @staticmethod
+    def zeros_like(x: Any) -> Any:
+        """Zeros of the shape and dtype of `x`."""
+        return make_tensor(Node(np.zeros(x.shape, x.dtype)))
 
 
 _graph_readers: dict[np.dtype[Any], GraphReader] = {}

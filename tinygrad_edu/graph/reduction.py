@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import builtins
 import math
+import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_edu.graph.axes import all_axes, numpy_names, one_axis
-from tinygrad_edu.graph.reader import apply, as_tensor, graph_reader
+from tinygrad_edu.graph.reader import apply, as_tensor, compose, graph_reader
 from tinygrad_edu.ops import composite, dtypes
 
 if TYPE_CHECKING:
@@ -21,54 +22,112 @@ Dim = int | Sequence[int] | None
 
 
 @numpy_names
-def sum(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The sum over `dim` (an axis, several, or None for all); bool and int32 add up as int64."""
-    x = as_tensor(x)
-    if x.dtype.kind in "bui" and x.dtype != dtypes.int64:
-        x = x.to(dtypes.int64)
+def sum(x: Operand, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over `dim` (an axis, several, or None for all), in `dtype`: by default its own, but
+    bool and int32 add up as int64."""
+    x = accumulated(x, dtype)
     return apply(ops.sum, x, axes=all_axes("sum", x.shape, dim), keepdims=keepdim)
 
 
 @numpy_names
-def mean(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The mean over `dim`; defined for floats, as in torch."""
-    x = _float("mean", x)
-    return composite.mean(graph_reader(x.dtype), x, all_axes("mean", x.shape, dim), keepdim)  # type: ignore[no-any-return]
+def prod(x: Operand, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over `dim`; bool and int32 multiply as int64. Its derivatives of every order are
+    exact where factors are 0."""
+    x = accumulated(x, dtype)
+    return composite.prod(graph_reader(x.dtype), x, all_axes("prod", x.shape, dim), keepdim)  # type: ignore[no-any-return]
+
+
+def accumulated(x: Operand, dtype: Any = None) -> Tensor:
+    """x in the dtype its elements add up or multiply in: int64 for bool and small integers, as in
+    torch and NumPy."""
+    x = as_tensor(x)
+    if dtype is None:
+        return x if dtypes.is_float(x.dtype) else x.to(dtypes.int64)
+    return x.to(dtype)
 
 
 @numpy_names
-def var(x: Operand, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
-    """The variance over `dim`, divided by n - correction (torch's default 1, NumPy's 0)."""
+def mean(x: Operand, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over `dim`; defined for floats, as in torch."""
+    x = _float("mean", x, dtype)
+    return compose(ops.mean, x, axes=all_axes("mean", x.shape, dim), keepdims=keepdim)
+
+
+@numpy_names
+def var(
+    x: Operand,
+    dim: Dim = None,
+    *,
+    correction: float | None = 1,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+) -> Tensor:
+    """The variance over `dim`, divided by n - correction (torch's default 1, NumPy's 0); `unbiased`
+    is an older name for a correction of 1 (True) or 0."""
     x = _float("var", x)
+    correction = _correction(correction, unbiased)
     axes = all_axes("var", x.shape, dim)
     return composite.var(graph_reader(x.dtype), x, axes, correction, keepdim)  # type: ignore[no-any-return]
 
 
 @numpy_names
-def std(x: Operand, dim: Dim = None, *, correction: float = 1, keepdim: bool = False) -> Tensor:
+def std(
+    x: Operand,
+    dim: Dim = None,
+    *,
+    correction: float | None = 1,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+) -> Tensor:
     """The square root of `var`; gradient 0 where all elements are equal."""
     x = _float("std", x)
+    correction = _correction(correction, unbiased)
     axes = all_axes("std", x.shape, dim)
     return composite.std(graph_reader(x.dtype), x, axes, correction, keepdim)  # type: ignore[no-any-return]
 
 
-@numpy_names
-def norm(x: Operand, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements over `dim`, p being 1, 2 (Euclidean) or infinity.
+def _correction(correction: float | None, unbiased: bool | None) -> float:
+    if unbiased is not None:
+        return int(unbiased)
+    return 1 if correction is None else correction
 
-    Its gradient at 0 is 0. At infinity, elements of equal size share the gradient evenly."""
+
+@numpy_names
+def norm(x: Operand, p: float | str = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The p-norm (sum |x|^p)^(1/p) of the elements over `dim`.
+
+    p is any number, 0 (how many elements are not 0), infinity, -infinity (the largest and smallest
+    magnitude), or "fro", which means 2. Over two axes this is the norm of their elements, not the
+    operator norm of a matrix. Its gradient at 0 is 0; at infinity, elements of equal size share the
+    gradient evenly."""
     x = _float("norm", x)
+    order: Any = 2 if p == "fro" else p
+    if not isinstance(order, numbers.Real) or math.isnan(order):
+        raise ArgumentError(
+            f"norm: p is a number, infinity or 'fro', not {p!r}; for an axis write norm(dim=...)."
+        )
+    if math.isinf(order):
+        _nonempty("norm", x, dim)
     axes = all_axes("norm", x.shape, dim)
-    if p == 2:
-        return composite.norm(graph_reader(x.dtype), x, axes, keepdim)  # type: ignore[no-any-return]
-    if p == 1:
-        return apply(ops.sum, x.abs(), axes=axes, keepdims=keepdim)
-    if p == math.inf:
-        return apply(ops.amax, _nonempty("norm", x, dim).abs(), axes=axes, keepdims=keepdim)
-    raise ArgumentError(
-        f"norm: p is 1, 2 or infinity, not {p!r}; for an axis write norm(dim=...), for another p "
-        "(x.abs() ** p).sum(dim) ** (1 / p)."
-    )
+    return composite.norm(graph_reader(x.dtype), x, axes, keepdim, float(order))  # type: ignore[no-any-return]
+
+
+@numpy_names
+def count_nonzero(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """How many elements over `dim` are not 0."""
+    return sum(as_tensor(x) != 0, dim, keepdim)
+
+
+@numpy_names
+def any(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether at least one element over `dim` is not 0."""
+    return count_nonzero(x, dim, keepdim) > 0
+
+
+@numpy_names
+def all(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether no element over `dim` is 0."""
+    return sum(as_tensor(x) == 0, dim, keepdim) == 0
 
 
 @numpy_names
@@ -114,28 +173,28 @@ def logsumexp(x: Operand, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @numpy_names
-def softmax(x: Operand, dim: int) -> Tensor:
+def softmax(x: Operand, dim: int, *, dtype: Any = None) -> Tensor:
     """exp(x) divided by its sum along `dim`."""
-    return _along(composite.softmax, x, dim)
+    return _along(ops.softmax, x, dim, dtype)
 
 
 @numpy_names
-def log_softmax(x: Operand, dim: int) -> Tensor:
+def log_softmax(x: Operand, dim: int, *, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`, accurate where softmax underflows."""
-    return _along(composite.log_softmax, x, dim)
+    return _along(ops.log_softmax, x, dim, dtype)
 
 
-def _along(function: Any, x: Operand, dim: int) -> Tensor:
+def _along(op: ops.Fused, x: Operand, dim: int, dtype: Any = None) -> Tensor:
     """A composite of one axis; a scalar counts as a vector of one element."""
-    x = _float(function.__name__, x)
-    axis = one_axis(function.__name__, x.shape, dim)
+    x = _float(op.name, x, dtype)
+    axis = one_axis(op.name, x.shape, dim)
     if not x.shape:
-        return _along(function, x.reshape(1), 0).reshape(())
-    return function(graph_reader(x.dtype), x, axis)  # type: ignore[no-any-return]
+        return _along(op, x.reshape(1), 0).reshape(())
+    return compose(op, x, axis=axis)
 
 
-def _float(name: str, x: Operand) -> Tensor:
-    x = as_tensor(x)
+def _float(name: str, x: Operand, dtype: Any = None) -> Tensor:
+    x = as_tensor(x) if dtype is None else as_tensor(x).to(dtype)
     if not dtypes.is_float(x.dtype):
         raise DTypeError(f"{name}: needs floats, got {x.dtype} {x.shape}; convert with .float().")
     return x

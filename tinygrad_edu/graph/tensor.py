@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.errors import DTypeError, GradientError, InPlaceError, ShapeError, TraceError
+from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, indexing, modes, reader
+from tinygrad_edu.graph.methods import Methods
 from tinygrad_edu.graph.node import Abstract, Node
+from tinygrad_edu.graph.numpy_protocol import NumPyProtocol
 from tinygrad_edu.graph.operators import Operators
 from tinygrad_edu.graph.reader import apply, to_array
 from tinygrad_edu.ops import dtypes
 
 
-class Tensor(Operators):
+class Tensor(Methods, Operators, NumPyProtocol):
     """An array that remembers how it was computed.
 
     Tensors are compared with torch's in names and defaults. What differs: arithmetic never writes
@@ -61,7 +64,7 @@ class Tensor(Operators):
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -227,112 +230,12 @@ class Tensor(Operators):
             )
         self.node.assign(value)
 
-    def _replace(self, value: Tensor, what: str) -> Tensor:
-        """Let this handle stand for `value`: in-place arithmetic that invalidates no graph."""
-        if value.shape != self.shape or value.dtype != self.dtype:
-            raise ShapeError(
-                f"{what}: the result {value.shape} {value.dtype} does not fit in place into "
-                f"{self.shape} {self.dtype}; write x = x {what[:-1]} y instead."
-            )
-        if not self.requires_grad or (modes.state.recording and not self.is_leaf):
-            self.node = value.node
-        elif self.is_leaf and not modes.state.recording:
-            self.node.assign(value.node.data)
-        elif self.is_leaf:
-            raise InPlaceError(
-                f"{what}: this leaf of shape {self.shape} requires grad, and changing it in place "
-                "would lose its gradient; compute a new tensor, or update it under tg.no_grad()."
-            )
-        else:
-            raise InPlaceError(
-                f"{what}: under tg.no_grad() this would cut a computed tensor of shape "
-                f"{self.shape} off from what it was computed from; change it while recording, or "
-                "change a copy, x.detach()."
-            )
-        return self
-
-    def __iadd__(self, other: Operand) -> Tensor:
-        return self._replace(self + other, "+=")
-
-    def __isub__(self, other: Operand) -> Tensor:
-        return self._replace(self - other, "-=")
-
-    def __imul__(self, other: Operand) -> Tensor:
-        return self._replace(self * other, "*=")
-
-    def __itruediv__(self, other: Operand) -> Tensor:
-        return self._replace(self / other, "/=")
-
     # -------------------------------------------------------------------------- indexing
 
     def __getitem__(self, key: Any) -> Tensor:
         return indexing.read(self, key)
 
-    def __setitem__(self, key: Any, value: Operand) -> None:
-        self._replace(indexing.write(self, key, value), "x[i] =")
-
-    # -------------------------------------------------------------------------- functions
-
-    add = functions.add
-    sub = functions.sub
-    mul = functions.mul
-    div = functions.div
-    pow = functions.pow
-    neg = functions.neg
-    abs = functions.abs
-    exp = functions.exp
-    expm1 = functions.expm1
-    log = functions.log
-    log1p = functions.log1p
-    sqrt = functions.sqrt
-    rsqrt = functions.rsqrt
-    sign = functions.sign
-    floor = functions.floor
-    sin = functions.sin
-    cos = functions.cos
-    tan = functions.tan
-    sinh = functions.sinh
-    cosh = functions.cosh
-    tanh = functions.tanh
-    asin = functions.asin
-    acos = functions.acos
-    atan = functions.atan
-    erf = functions.erf
-    sigmoid = functions.sigmoid
-    relu = functions.relu
-    maximum = functions.maximum
-    minimum = functions.minimum
-    clamp = functions.clamp
-    lt = functions.lt
-    le = functions.le
-    gt = functions.gt
-    ge = functions.ge
-    eq = functions.eq
-    ne = functions.ne
-    logical_and = functions.logical_and
-    logical_or = functions.logical_or
-    logical_not = functions.logical_not
-    sum = functions.sum
-    mean = functions.mean
-    var = functions.var
-    std = functions.std
-    norm = functions.norm
-    amax = functions.amax
-    amin = functions.amin
-    argmax = functions.argmax
-    argmin = functions.argmin
-    softmax = functions.softmax
-    log_softmax = functions.log_softmax
-    logsumexp = functions.logsumexp
-    matmul = functions.matmul
-    reshape = functions.reshape
-    flatten = functions.flatten
-    squeeze = functions.squeeze
-    unsqueeze = functions.unsqueeze
-    permute = functions.permute
-    transpose = functions.transpose
-    expand = functions.expand
-    view = functions.reshape
+    # -------------------------------------------------------------------------- transposes
 
     @property
     def T(self) -> Tensor:
@@ -345,26 +248,6 @@ class Tensor(Operators):
         if self.ndim < 2:
             raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
         return functions.transpose(self, -1, -2)
-
-    # -------------------------------------------------------------------------- conversion
-
-    def to(self, dtype: Any) -> Tensor:
-        """The same values in another dtype; itself if nothing changes."""
-        dtype = np.dtype(dtype)
-        dtypes.category(dtype)
-        return self if dtype == self.dtype else apply(ops.cast, self, dtype=dtype)
-
-    def float(self) -> Tensor:
-        """As float32."""
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        """As float64."""
-        return self.to(dtypes.float64)
-
-    def long(self) -> Tensor:
-        """As int64."""
-        return self.to(dtypes.int64)
 
 
 Operand = Tensor | np.ndarray | np.generic | float | int | bool

@@ -6,9 +6,10 @@ The operators below are the op table's rules (`ops/elementwise.py`), recorded on
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, InPlaceError
@@ -16,6 +17,7 @@ from tinygrad_edu.graph import recording
 from tinygrad_edu.graph.recording import (
     Number,
     binary,
+    compute,
     evaluate,
     is_number,
     record,
@@ -29,15 +31,13 @@ differentiate: Any = None
 """What `Value.backward` does; set by `derive/scalar.py`, which is built on this module."""
 
 
-def _question(op: Elementwise) -> Callable[[Value, Any], bool]:
-    """The method that answers a comparison of two numbers."""
+def _question(op: Elementwise) -> Callable[..., bool]:
+    """The method that answers a question about numbers: a comparison, a logical connective."""
 
-    def method(self: Value, other: Any) -> Any:
-        if isinstance(other, Value):
-            return bool(evaluate(op.rule, self._data, other._data))
-        if is_number(other):
-            return bool(evaluate(op.rule, self._data, float(other)))
-        return NotImplemented
+    def method(self: Value, *others: Any) -> Any:
+        if not all(isinstance(x, Value) or is_number(x) for x in others):
+            return NotImplemented
+        return bool(evaluate(op.rule, self._data, *map(float, others)))
 
     method.__name__, method.__doc__ = op.name, op.__doc__
     return method
@@ -60,8 +60,8 @@ class Value:
     Value(data=3.0, grad=8.0)
     """
 
-    # `_page` is the page of the tape a Value is on, `_index` its position there; a leaf is on the
-    # page that used it last, or on none. `_grad` is set on leaves only: that makes them leaves.
+    # `_page` is the page of the tape this is written on, `_index` the position there. A leaf may be
+    # on none: it is on the page that used it last, until that is full.
     __slots__ = ("__weakref__", "_data", "_grad", "_index", "_page")
 
     _data: float
@@ -85,66 +85,38 @@ class Value:
 
     @data.setter
     def data(self, data: float) -> None:
-        if not self.is_leaf:
-            raise InPlaceError(
-                f"data: this Value is the result of {self.op}, so its number cannot be assigned; "
-                "assign to a leaf, or start from a new one with Value(x)."
-            )
         self._data = float(data)
-        self._page = None  # the tape holds the old number: the next use must write a new record
+        self._page = None  # what is on the tape is the old number: the next use writes it anew
 
     @property
     def grad(self) -> float:
         """The derivatives that `backward` added up here, 0.0 to begin with.
 
         Results collect none unless `retain_grad` was called or their `grad` was assigned."""
-        if self.is_leaf:
-            return self._grad
-        return self._records.retained.get(self._index, 0.0)
+        return self._grad
 
     @grad.setter
     def grad(self, grad: float) -> None:
-        if self.is_leaf:
-            self._grad = float(grad)
-        else:
-            self._records.retained[self._index] = float(grad)
+        self._grad = float(grad)
 
     def retain_grad(self) -> None:
-        """Let this result keep the derivatives that pass through it, as a leaf does."""
+        """Let a result collect derivatives as a leaf does."""
         self.grad = self.grad
 
     @property
     def is_leaf(self) -> bool:
-        """Whether this Value was made from a number rather than computed from other Values."""
-        return hasattr(self, "_grad")
+        """Whether this Value was made of a number, not computed from other Values."""
+        return True
 
     @property
     def op(self) -> str | None:
         """The name of the op that computed this Value; None for a leaf."""
-        op = None if self.is_leaf else OPS[self._records.op[self._index]]
-        return op and op.name
+        return None
 
     @property
     def operands(self) -> tuple[Value, ...]:
-        """The Values (numbers as Values, too) that this one was computed from."""
-        if self.is_leaf:
-            return ()
-        records = self._records
-        return tuple(_found(records, place) for place in records.operands(self._index))
-
-    @property
-    def _records(self) -> Records:
-        assert self._page is not None
-        return self._page.records
-
-    @classmethod
-    def _at(cls, page: Page, position: int) -> Value:
-        """The Value at a position that is not a leaf's."""
-        value = object.__new__(cls)
-        value._data = page.value[position]
-        value._page = page
-        value._index = position
-        return value
+        """What the op was applied to; numbers, too, are Values here."""
+        return ()
 
     def backward(self) -> None:
         """Add the derivative of this Value by each leaf it depends on to the leaf's `grad`."""
@@ -157,12 +129,7 @@ class Value:
         return self._data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if not self.is_leaf:
-            raise InPlaceError(
-                f"copy: this Value is the result of {self.op}, and a graph cannot be copied; copy "
-                "its leaves, or make a new leaf with Value(x.data)."
-            )
-        return _leaf, (self._data, self._grad)
+        return _copy, (self._data, self._grad)
 
     # -------------------------------------------------------------------------- operators
 
@@ -174,6 +141,8 @@ class Value:
     __rmul__ = reflected(ops.mul)
     __truediv__ = binary(ops.div)
     __rtruediv__ = reflected(ops.div)
+    __mod__ = binary(ops.remainder)
+    __rmod__ = reflected(ops.remainder)
     __pow__ = binary(ops.pow)
     __rpow__ = reflected(ops.pow)
     __neg__ = unary(ops.neg)
@@ -191,14 +160,9 @@ class Value:
     neg, abs = __neg__, __abs__
     eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
 
-    logical_and = _question(ops.logical_and)
-    logical_or = _question(ops.logical_or)
-
-    def logical_not(self) -> bool:
-        """Whether this is 0."""
-        return not self._data
-
     # -------------------------------------------------------------------------- functions
+
+    # Those of the op table that are not listed get a method below the class.
 
     exp = unary(ops.exp)
     expm1 = unary(ops.expm1)
@@ -236,7 +200,7 @@ class Value:
         """The smaller one; a tie shares the gradient evenly, nan wins."""
         return record(ops.minimum, self, other)
 
-    def clamp(self, min: Number | None = None, max: Number | None = None) -> Value:
+    def clamp(self, min: Value | Number | None = None, max: Value | Number | None = None) -> Value:
         """self limited to [min, max]; at a bound the gradient still passes."""
         if min is None and max is None:
             raise ArgumentError("clamp: give min, max or both.")
@@ -259,32 +223,110 @@ class Value:
         """self between min_val and max_val, the bound outside."""
         return record(ops.hardtanh, self, min_val, max_val)
 
-    def sign(self) -> Value:
-        """-1, 0 or 1, as a new leaf: its derivative is 0 wherever it exists."""
-        return Value(evaluate(ops.sign.rule, self._data))
 
-    def floor(self) -> Value:
-        """The largest integer that is not above self, as a new leaf: its derivative is 0."""
-        return Value(evaluate(ops.floor.rule, self._data))
+class Result(Value):
+    """A Value that was computed from others; it is on the tape, and keeps its page alive."""
+
+    __slots__ = ()
+    if not TYPE_CHECKING:
+        __init__ = object.__init__  # which costs nothing: whoever makes one fills its slots
+
+    @classmethod
+    def at(cls, page: Page, position: int) -> Result:
+        """The Value at a position."""
+        result = object.__new__(cls)
+        result._data = page.value[position]
+        result._page = page
+        result._index = position
+        return result
+
+    @property
+    def records(self) -> Records:
+        """The records it is one of."""
+        assert self._page is not None
+        return self._page.records
+
+    @property
+    def data(self) -> float:
+        """The number."""
+        return self._data
+
+    @data.setter
+    def data(self, data: float) -> None:
+        raise InPlaceError(
+            f"data: this Value is the result of {self.op or 'a derivative'}, so its number cannot "
+            "be assigned; assign to a leaf, or start from a new one with Value(x)."
+        )
+
+    @property
+    def grad(self) -> float:
+        """The derivatives added up here, if any were retained."""
+        return self.records.retained.get(self._index, 0.0)
+
+    @grad.setter
+    def grad(self, grad: float) -> None:
+        self.records.retained[self._index] = float(grad)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this Value was made of a number, not computed from other Values."""
+        return False
+
+    @property
+    def op(self) -> str | None:
+        """The name of the op that computed this Value."""
+        op = OPS[self.records.op[self._index]]
+        return None if op is None else op.name
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """What the op was applied to; numbers, too, are Values here."""
+        records = self.records
+        return tuple(_found(records, place) for place in records.operands(self._index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise InPlaceError(
+            f"copy: this Value is the result of {self.op}, and a graph cannot be copied; copy its "
+            "leaves, or make a new leaf with Value(x.data)."
+        )
 
 
-recording.connect(Value)
+recording.connect(Value, Result)
 
 
-def _leaf(data: float, grad: float) -> Value:
-    """A leaf as it was, for copies and pickles."""
+def _method(op: Elementwise) -> Callable[..., Any]:
+    """The method for any op: what has no derivative answers a question or makes a new leaf."""
+    signature = inspect.signature(op.rule)
+
+    def method(self: Value, *others: Any, **options: Any) -> Any:
+        bound = signature.bind(None, self, *others, **options)
+        bound.apply_defaults()
+        _, *operands = bound.args
+        return (record if op.differentiable else compute)(op, *operands)
+
+    method.__name__, method.__doc__ = op.name, op.__doc__
+    return method
+
+
+for _op in ops.TABLE.values():
+    if isinstance(_op, Elementwise) and not hasattr(Value, _op.name):
+        setattr(Value, _op.name, _question(_op) if _op.result == "bool" else _method(_op))
+
+
+def _copy(data: float, grad: float) -> Value:
+    """A leaf with the same number and grad."""
     leaf = Value(data)
-    leaf._grad = grad
+    leaf.grad = grad
     return leaf
 
 
 def _found(records: Records, position: int) -> Value:
-    """The Value at a position: the leaf itself, a result, or a constant as a new Value."""
+    """The Value at a position: the leaf itself, a result, or a new Value for a number."""
     while position in records.imports:
         records, position = records.imports[position]
     leaf = records.leaves.get(position)
     if leaf is not None:
         return leaf
     if records.op[position] > SOURCE:
-        return Value._at(records.page(), position)
+        return Result.at(records.page(), position)
     return Value(float(records.value[position]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
 from tinygrad_edu.graph.functions import as_tensor, log_softmax, where
+from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.reduction import check_reduction, reduce
 from tinygrad_edu.ops.dtypes import is_float
@@ -50,8 +52,20 @@ def cross_entropy(
         losses = _with_probabilities(scores, target, factors, label_smoothing)
         return reduce(losses, reduction)
     _check_class_numbers(scores, target, ignore_index)
+    if (
+        scores.ndim == 2
+        and factors is None
+        and not label_smoothing
+        and _all_count(target, ignore_index)
+    ):
+        return reduce(compose(ops.cross_entropy, scores, target), reduction)
     target = target.long()  # beside uint8, ignore_index would not be a number
     return _with_class_numbers(scores, target, factors, ignore_index, reduction, label_smoothing)
+
+
+def _all_count(target: Tensor, ignore_index: int) -> bool:
+    """Whether it is known that no class number is the one to be ignored."""
+    return not target.node.is_abstract and not (target.node.data == ignore_index).any()
 
 
 def _class_axis(scores: Tensor) -> int:

@@ -5,6 +5,7 @@ Losses take `reduction`: "mean", "sum", or "none" for one value each.
 
 from __future__ import annotations
 
+from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, ShapeError
 from tinygrad_edu.graph.functions import (
     as_tensor,
@@ -27,6 +28,7 @@ from tinygrad_edu.graph.functions import (
     softsign,
     tanh,
 )
+from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.cross_entropy import cross_entropy
 from tinygrad_edu.nn.reduction import check_reduction, reduce
@@ -59,8 +61,13 @@ __all__ = [
 
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     """x @ weight.mT + bias: x (..., in), weight (out, in), bias (out,), result (..., out)."""
-    product = matmul(x, as_tensor(weight).mT)
-    return product if bias is None else product + bias
+    x, weight = as_tensor(x), as_tensor(weight)
+    if bias is None:
+        return matmul(x, weight.mT)
+    bias = as_tensor(bias)
+    if x.ndim == weight.ndim == 2 and x.dtype == weight.dtype == bias.dtype and bias.ndim == 1:
+        return compose(ops.linear, x, weight, bias)
+    return matmul(x, weight.mT) + bias
 
 
 def mse_loss(input: Operand, target: Operand, reduction: str = "mean") -> Tensor:

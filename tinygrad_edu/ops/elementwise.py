@@ -1,4 +1,5 @@
-"""Every elementwise op: its rule in the body, its partial derivatives in the decorator.
+"""Every elementwise op with a derivative: its rule in the body, its partial derivatives in the
+decorator. (Comparisons, logic and rounding have none: `constant.py`.)
 
 A rule is Python that does not care what flows through it; its functions come from the namespace
 `m`. A partial takes `(m, y, *operands)`, with `y` the op's own result. Conventions:
@@ -12,7 +13,7 @@ A rule is Python that does not care what flows through it; its functions come fr
 
 from __future__ import annotations
 
-from tinygrad_edu.ops.kinds import constant, elementwise
+from tinygrad_edu.ops.kinds import elementwise
 
 # ------------------------------------------------------------------------------ arithmetic
 
@@ -39,6 +40,12 @@ def mul(m, a, b):
 def div(m, a, b):
     """a / b; integers divide to floats."""
     return a / b
+
+
+@elementwise(1, lambda m, y, a, b: -m.floor_divide(a, b), numeric=True)
+def remainder(m, a, b):
+    """a - b floor(a / b), without the rounding of that formula; it has the sign of b."""
+    return m.remainder(a, b)
 
 
 @elementwise(-1, quiet=True, numeric=True)
@@ -324,72 +331,3 @@ def hardtanh(m, x, low=-1.0, high=1.0):
 def hardswish(m, x):
     """x min(max(x + 3, 0), 6) / 6"""
     return m.where(x <= -3, 0, m.where(x < 3, x * (x + 3) / 6, x))
-
-
-# ------------------------------------------------------------------------------ without derivative
-
-
-@constant(2)
-def lt(m, a, b):
-    """a < b"""
-    return a < b
-
-
-@constant(2)
-def le(m, a, b):
-    """a <= b"""
-    return a <= b
-
-
-@constant(2)
-def gt(m, a, b):
-    """a > b"""
-    return a > b
-
-
-@constant(2)
-def ge(m, a, b):
-    """a >= b"""
-    return a >= b
-
-
-@constant(2)
-def eq(m, a, b):
-    """a == b"""
-    return m.eq(a, b)
-
-
-@constant(2)
-def ne(m, a, b):
-    """a != b"""
-    return m.ne(a, b)
-
-
-@constant(2)
-def logical_and(m, a, b):
-    """Both hold."""
-    return m.logical_and(a, b)
-
-
-@constant(2)
-def logical_or(m, a, b):
-    """At least one holds."""
-    return m.logical_or(a, b)
-
-
-@constant(1)
-def logical_not(m, a):
-    """Does not hold."""
-    return m.logical_not(a)
-
-
-@constant(1, result="same", numeric=True)
-def sign(m, x):
-    """-1, 0 or 1; NaN stays NaN."""
-    return m.sign(x)
-
-
-@constant(1, result="same", numeric=True)
-def floor(m, x):
-    """The largest integer that is not above x."""
-    return m.floor(x)

@@ -43,6 +43,7 @@ __all__ = [
     "exp",
     "expm1",
     "floor",
+    "floor_divide",
     "log",
     "log1p",
     "logical_and",
@@ -53,6 +54,7 @@ __all__ = [
     "ne",
     "pi",
     "pow",
+    "remainder",
     "sigmoid",
     "sign",
     "sin",
@@ -93,6 +95,16 @@ def sign(x):
     if x < 0:
         return -1.0
     return x * 0.0
+
+
+def remainder(a, b):
+    """a - b floor(a / b), with the sign of b."""
+    return a % b
+
+
+def floor_divide(a, b):
+    """floor(a / b)."""
+    return a // b
 
 
 def where(condition, a, b):

@@ -171,8 +171,10 @@ class Constant(Elementwise):
     kind = "constant"
     differentiable = False
 
-    def __init__(self, rule: Rule, arity: int, result: str = "bool", numeric: bool = False) -> None:
-        super().__init__(rule, (None,) * arity, result, quiet=True, numeric=numeric)
+    def __init__(
+        self, rule: Rule, arity: int, result: str = "bool", quiet: bool = True, **options: Any
+    ) -> None:
+        super().__init__(rule, (None,) * arity, result, quiet, **options)
 
 
 class Linear(Op):
@@ -258,12 +260,11 @@ class Bilinear(Op):
     def jvp(
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
     ) -> Any | None:
-        a, b = xs
-        left, right = ts
+        factors = ((ts[0], xs[1]), (xs[0], ts[1]))
         return _sum(
-            m.apply(self, *factors, **params)
-            for factors in ((left, b), (a, right))
-            if factors[0] is not None and factors[1] is not None
+            m.apply(self, *pair, **params)
+            for t, pair in zip(ts, factors, strict=True)
+            if t is not None
         )
 
 
@@ -293,22 +294,27 @@ class Selection(Op):
         wanted: Sequence[bool],
         **params: Any,
     ) -> list[Any]:
-        share = self._share(m, y, xs[0], params["axes"])
-        g = m.reshape(g, shape=m.sum(share, axes=params["axes"], keepdims=True).shape)
+        (x,) = xs
+        share = self._share(m, y, x, params["axes"])
+        g = m.reshape(g, shape=self._kept(x.shape, params["axes"]))
         return [m.where(m.eq(share, 0), 0, g * share)]
 
     def jvp(
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
     ) -> Any | None:
-        share = self._share(m, y, xs[0], params["axes"])
+        (x,) = xs
+        share = self._share(m, y, x, params["axes"])
         return m.sum(m.where(m.eq(share, 0), 0, ts[0] * share), **params)
 
-    @staticmethod
-    def _share(m: Reader, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    def _share(self, m: Reader, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
         """How much of the result each element is; nan where the result is: no element equals it."""
-        kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        taken = m.cast(m.eq(x, m.reshape(y, shape=kept)), dtype=x.dtype)
+        taken = m.eq(x, m.reshape(y, shape=self._kept(x.shape, axes)))
+        taken = m.cast(taken, dtype=x.dtype)
         return taken / m.sum(taken, axes=axes, keepdims=True)
+
+    @staticmethod
+    def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
 
 
 class Index(Op):

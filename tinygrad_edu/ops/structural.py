@@ -41,7 +41,7 @@ def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
     """
     if x.dtype.itemsize < 8 and is_float(x.dtype) and _running(x, axes) > _BLOCK:
         return x.sum(axis=axes, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
-    return x.sum(axis=axes, keepdims=keepdims)
+    return x.sum(axis=axes, keepdims=keepdims, dtype=x.dtype)  # int32 stays int32
 
 
 def _running(x: np.ndarray, axes: tuple[int, ...]) -> int:
@@ -63,6 +63,18 @@ def _running(x: np.ndarray, axes: tuple[int, ...]) -> int:
 def sum(x, axes, keepdims):
     """The sum over `axes`."""
     return silently(add_up, x, axes, keepdims)
+
+
+@linear(
+    shape=lambda x, axis, reverse: x.shape,
+    transpose=lambda m, g, x, axis, reverse: m.cumsum(g, axis=axis, reverse=not reverse),
+)
+def cumsum(x, axis, reverse):
+    """The sum along `axis` of each element and all before it (with `reverse`: all after it)."""
+    narrow = is_float(x.dtype) and x.dtype.itemsize < 8  # a running total, so kept in float64
+    order = (slice(None),) * axis + (slice(None, None, -1 if reverse else 1),)
+    total = silently(np.cumsum, x[order], axis, np.float64 if narrow else x.dtype)
+    return silently(total[order].astype, x.dtype, copy=False)
 
 
 @linear(
@@ -217,6 +229,15 @@ def argmax(x, axis, keepdims):
 def argmin(x, axis, keepdims):
     """The position of the first smallest element along `axis`."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@index(shape=lambda x, axis, descending: x.shape, dtype=int64)
+def argsort(x, axis, descending):
+    """The positions that sort x along `axis`. Ties keep their order; NaN counts as the largest."""
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    # Sorted backwards and read from the end, so that ties keep their order here, too.
+    return x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
 
 
 cast = Cast("cast", "The same values in another dtype.")

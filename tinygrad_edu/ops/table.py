@@ -1,8 +1,8 @@
 """The op table: every op once, by name, and the reader that turns names back into calls.
 
-An op says what it computes (`forward`), what comes out of given shapes (`infer`), and how a
-cotangent travels back (`vjp`). All three are supplied by the op's *kind* (`kinds.py`); an op's
-author writes only the rule and its derivative.
+An op says what it computes (`forward`), what comes out of given shapes (`infer`), how a cotangent
+travels back (`vjp`) and how a tangent travels on (`jvp`). All four are supplied by the op's *kind*
+(`kinds.py`); an op's author writes only the rule and its derivative.
 
 Rules never name NumPy. They call functions of a namespace `m`, and whoever reads the rule chooses
 it: floats, arrays, the recording graph, Numba source text, SymPy symbols.
@@ -65,6 +65,13 @@ class Op:
         tensors flow."""
         raise NotImplementedError(f"{self!r} has no derivative")
 
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        """The tangent of the result `y` from the tangents `ts` of the operands. None stands for a
+        tangent that is zero; at least one of `ts` is not."""
+        raise NotImplementedError(f"{self!r} has no forward mode")
+
 
 class Reader:
     """A rule's namespace in which one kind of thing flows.
@@ -76,7 +83,7 @@ class Reader:
     def __init__(
         self, apply: Callable[..., Any], primitives: Any = None, dtype: np.dtype[Any] | None = None
     ) -> None:
-        self._apply = apply
+        self.apply = apply
         self._primitives = primitives
         self.dtype = dtype
 
@@ -87,7 +94,7 @@ class Reader:
         if found is None:
             if name not in TABLE:
                 raise AttributeError(f"no op or primitive is named {name!r}")
-            found = partial(self._apply, TABLE[name])
+            found = partial(self.apply, TABLE[name])
         setattr(self, name, found)
         return found
 
@@ -109,6 +116,11 @@ class ArrayReader(Reader):
     def detach(x: Any) -> Any:
         """Nothing is recorded here: the array itself."""
         return x
+
+    @staticmethod
+    def zeros_like(x: Any) -> Any:
+        """Zeros of the shape and dtype of `x`."""
+        return np.zeros(x.shape, x.dtype)
 
 
 def _forward(op: Op, *xs: Any, **params: Any) -> Any:

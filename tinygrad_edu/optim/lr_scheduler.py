@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.errors import ArgumentError, CheckpointError
 from tinygrad_edu.optim.optimizer import Optimizer
 
 
@@ -57,7 +57,22 @@ class LRScheduler(ABC):
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from there; the rates are set."""
+        """Go on from there; the rates are set.
+
+        Raises:
+            CheckpointError: It is something else, or has another number of groups. Nothing has been
+                changed then.
+        """
+        if not state_dict.keys() >= {"last_epoch", "base_lrs"}:
+            raise CheckpointError(
+                f"{type(self).__name__}: this is not the state of a schedule, which has the keys "
+                "last_epoch and base_lrs."
+            )
+        if len(state_dict["base_lrs"]) != len(self.base_lrs):
+            raise CheckpointError(
+                f"{type(self).__name__}: the state has {len(state_dict['base_lrs'])} initial "
+                f"rates, this optimizer {len(self.base_lrs)} groups."
+            )
         self.last_epoch = state_dict["last_epoch"]
         self.base_lrs = list(state_dict["base_lrs"])
         self._set()

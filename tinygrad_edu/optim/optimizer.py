@@ -136,7 +136,8 @@ class Optimizer(ABC):
         ]
         for p, (value, state) in updates:
             # A NumPy scalar among the options (lr from np.logspace) has widened the value.
-            p.node.assign(value.astype(p.dtype, copy=False))
+            # Arithmetic of zero-dimensional arrays gives NumPy scalars, which are no arrays.
+            p.node.assign(np.asarray(value, p.dtype))
             self.state[p] = state
 
     # -------------------------------------------------------------------------- saving
@@ -159,9 +160,14 @@ class Optimizer(ABC):
         shapes.
 
         Raises:
-            CheckpointError: It has other groups, or state in other shapes. Nothing has been changed
-                then.
+            CheckpointError: It is something else, has other groups, or state in other shapes.
+                Nothing has been changed then.
         """
+        if not state_dict.keys() >= {"param_groups", "state"}:
+            raise CheckpointError(
+                f"{self._name}: this is not the state of an optimizer, which has the keys "
+                "param_groups and state."
+            )
         parameters = self._parameters()
         groups, states = state_dict["param_groups"], state_dict["state"]
         problem = self._wrong_groups(groups) or self._wrong_state(parameters, states)

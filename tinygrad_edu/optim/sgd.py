@@ -53,8 +53,17 @@ class SGD(Optimizer):
         g = with_decay(p, g, group)
         momentum = group["momentum"]
         if not momentum:
-            return p - group["lr"] * g, {}
-        average = state.get("momentum_buffer")
-        average = g if average is None else momentum * average + (1 - group["dampening"]) * g
+            return moved(p, g, group["lr"]), {}
+        before = state.get("momentum_buffer")
+        average = g if before is None else momentum * before
+        if before is not None:
+            average += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
         direction = g + momentum * average if group["nesterov"] else average
-        return p - group["lr"] * direction, {"momentum_buffer": average}
+        return moved(p, direction, group["lr"]), {"momentum_buffer": average}
+
+
+def moved(p: Values, direction: Values, lr: float) -> Values:
+    """p - lr * direction, with one new array."""
+    step = -lr * direction
+    step += p
+    return step

@@ -105,6 +105,23 @@ def test_estimates() -> None:
     assert estimate.standard_error == pytest.approx(1 / math.sqrt(3))
 
 
+@pytest.mark.parametrize(("errors", "agrees"), [(6.2, True), (6.7, False)])
+def test_the_tolerance_is_the_bound_and_the_quantile(
+    model: object, measurement: object, errors: float, agrees: bool
+) -> None:
+    """With 1500 networks and 10 verdicts, one false alarm in 10^9 is 6.4 to 6.5 errors each way."""
+    report = analysis.analyze(model)
+    row = report.rows[2]
+    p = row.forward.prediction
+    estimate = measurement.forward(row.name)
+    predicted = estimate.value + p.bound + errors * estimate.standard_error
+    moved = replace(p, second=predicted - p.shift)
+    rows = (*report.rows[:2], replace(row, forward=Forward(0.0, moved)), *report.rows[3:])
+    verdicts = analysis.verify(replace(report, rows=rows), measurement)
+    (verdict,) = (v for v in verdicts if (v.layer, v.direction) == (row.name, "forward"))
+    assert verdict.agrees is agrees
+
+
 def test_one_network_has_no_standard_error(model: object) -> None:
     with pytest.raises(InputError, match="at least 2"):
         analysis.measure(model, networks=1)

@@ -76,6 +76,7 @@ CASES = {
     "tanh, uniform weights": (nn.Tanh, [20] * 5, 1.4, "uniform", 0.0),
     "tanh, biases": (nn.Tanh, [24, 16, 24, 16, 24], 1.4, "normal", 0.3),
     "sigmoid, wide to narrow": (nn.Sigmoid, [40, 30, 20, 12], 3.0, "normal", 0.0),
+    "sigmoid, uniform weights, biases": (nn.Sigmoid, [30] * 5, 4.0, "uniform", 1.0),
     "silu": (nn.SiLU, [20] * 5, 1.5, "normal", 0.0),
     "gelu": (nn.GELU, [24] * 4, 1.5, "normal", 0.0),
     "softplus, uniform weights, biases": (nn.Softplus, [20] * 4, 1.1, "uniform", 0.2),

@@ -1,0 +1,57 @@
+"""Every op's samples and oracle; see `samples.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.ops.samples import RULES, STRUCTURE, Array, Case, Sample, arrays, reductions, shapes
+
+
+@st.composite
+def along_an_axis(draw: Any) -> Sample:
+    """An array and one of its axes, which is not empty."""
+    x = draw(shapes(min_dims=1, min_side=1).flatmap(arrays))
+    return Sample((x,), {"axis": draw(st.integers(0, x.ndim - 1))})
+
+
+@st.composite
+def scored_labels(draw: Any) -> Sample:
+    """Scores of some classes, and a label for each row."""
+    n, classes = draw(st.integers(0, 3)), draw(st.integers(1, 3))
+    labels = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))
+    return Sample((draw(arrays((n, classes))), np.array(labels, np.int64)))
+
+
+@st.composite
+def layers(draw: Any) -> Sample:
+    """Inputs, weights and biases of a linear layer."""
+    n, inputs, outputs = (draw(st.integers(0, 3)) for _ in range(3))
+    parts = ((n, inputs), (outputs, inputs), (outputs,))
+    return Sample(tuple(draw(arrays(shape)) for shape in parts))
+
+
+def _softmax(x: Array, axis: int) -> Array:
+    return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
+
+
+def _losses(scores: Array, labels: Array) -> Array:
+    return np.array([-np.log(_softmax(row, 0)[k]) for row, k in zip(scores, labels, strict=True)])
+
+
+FUSED: dict[str, Case] = {
+    "mean": Case(
+        reductions(min_side=1),
+        lambda x, axes, keepdims: np.average(x, axis=axes, keepdims=keepdims),
+    ),
+    "softmax": Case(along_an_axis(), _softmax),
+    "log_softmax": Case(along_an_axis(), lambda x, axis: np.log(_softmax(x, axis))),
+    "cross_entropy": Case(scored_labels(), _losses),
+    "linear": Case(
+        layers(), lambda x, weight, bias: np.einsum("ni,oi->no", x, weight) + bias[None]
+    ),
+}
+
+CASES: dict[str, Case] = RULES | STRUCTURE | FUSED

@@ -1,0 +1,153 @@
+"""`detect_anomaly`: which op, on which line of the user's, first made a NaN or an infinity.
+
+`node.record` has one hook, which is None outside the mode. Inside, each op's value is checked as it
+is computed, and its line is noted on the node for the derivatives that are computed of it later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_edu.errors import AnomalyError, describe
+from tinygrad_edu.graph import node as graph
+from tinygrad_edu.graph.node import Abstract, Node
+from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.ops.table import Op
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Inside this ``with`` block, raise `AnomalyError` where a tensor op first makes a NaN or an
+    infinity: in its value, or in the gradients (or tangents) that are computed of it. ::
+
+        with tg.detect_anomaly():
+            loss = model(x).log().mean()
+            loss.backward()
+
+    The error names the op, its shapes, and the line of the user's code that called it. An infinite
+    operand may stay infinite, so that -inf can be used as a mask; NaN always raises. The mode holds
+    for all threads and makes every op slower, so use it to search, not to train.
+    """
+    before, graph.watch = graph.watch, _watch
+    try:
+        yield
+    finally:
+        graph.watch = before
+
+
+def watched(step: Callable[..., Any], mode: str, what: str) -> Callable[..., Any]:
+    """`step(node, given, ...)`, which derives one op in forward or reverse mode, with its result
+    checked inside the context. `what` names the result; ``{}`` in it is the position in a list.
+    """
+    if graph.watch is None:
+        return step
+
+    def checked(node: Node, given: Any, *rest: Any) -> Any:
+        # Rules may pass through infinities that they drop (a "double where"): only what comes out
+        # counts, and whatever was recorded on the way is due to the line of the op.
+        outer, _watch.source = _watch.source, getattr(node, "line", _UNKNOWN)
+        try:
+            found = step(node, given, *rest)
+        finally:
+            _watch.source = outer
+        name, line = f"{mode} of {node.op and node.op.name}", getattr(node, "line", _UNKNOWN)
+        came = _arrays(given)
+        for i, array in enumerate(_arrays(found)):
+            _check(name, what.format(i), array, came, line)
+        return found
+
+    return checked
+
+
+class Line(NamedTuple):
+    """A line of code."""
+
+    file: str
+    number: int
+    function: str
+
+    def __str__(self) -> str:
+        if not self.file:
+            return "  (recorded before detect_anomaly, so its line is not known)"
+        place = f'  File "{self.file}", line {self.number}, in {self.function}'
+        source = linecache.getline(self.file, self.number).strip()
+        return f"{place}\n    {source}" if source else place
+
+
+_UNKNOWN = Line("", 0, "")
+
+
+def _users_line() -> Line:
+    """The innermost line that runs outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+class _Watch(threading.local):
+    """What `record` calls after each op. `source` is the line of the op that is being derived."""
+
+    source: Line | None = None
+
+    def __call__(self, op: Op, operands: Sequence[Node], result: Node) -> None:
+        line = self.source or _users_line()
+        if result.op is not None:
+            result.line = line
+        if self.source is None:
+            _check(op.name, "the result", _array(result), list(map(_array, operands)), line)
+
+
+_watch = _Watch()
+
+
+# ------------------------------------------------------------------------------ checking
+
+
+def _check(name: str, what: str, found: Any, given: Sequence[Any], line: Line) -> None:
+    """Raise if a NaN is found, or an infinity where nothing given is infinite."""
+    if _finite(found):
+        return
+    faults = [_first(x) for x in given if not _finite(x)]
+    if not np.isnan(found).any() and any("inf" in fault for fault in faults):
+        return
+    raise AnomalyError(
+        f"{name}: {what}, {describe([found])}, has {_first(found)}; what it was computed from, "
+        f"{describe(x for x in given if x is not None)}, "
+        + (f"already had {faults[0]}" if faults else "was finite")
+        + f".\n{line}"
+    )
+
+
+def _array(x: Any) -> Any:
+    """The values of a node, tensor or array; None where there are none."""
+    x = getattr(x, "node", x)
+    x = x.data if isinstance(x, Node) else x
+    return None if x.__class__ is Abstract else x
+
+
+def _arrays(given: Any) -> list[Any]:
+    """The values of one, or of several in a list."""
+    return list(map(_array, given if isinstance(given, list) else [given]))
+
+
+def _finite(x: Any) -> bool:
+    return x is None or not is_float(x.dtype) or bool(np.isfinite(x).all())
+
+
+def _first(x: Any) -> str:
+    """The first NaN, or else the first infinity, and where it is."""
+    x = np.asarray(x)
+    bad = np.isnan(x) if np.isnan(x).any() else np.isinf(x)
+    index = tuple(int(i) for i in np.argwhere(bad)[0])
+    return f"{x[index]} at {list(index)}" if index else f"{x[index]}"

@@ -1,0 +1,211 @@
+"""The methods of `Tensor` that are functions with the tensor as their first argument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_edu import ops
+from tinygrad_edu.graph import functions, inplace
+from tinygrad_edu.graph.reader import apply
+from tinygrad_edu.ops import dtypes
+
+if TYPE_CHECKING:
+    from tinygrad_edu.graph.tensor import Tensor
+
+
+def to(x: Tensor, dtype: Any) -> Tensor:
+    """The same values in another dtype; itself if nothing changes."""
+    dtype = np.dtype(dtype)
+    dtypes.category(dtype)
+    return x if dtype == x.dtype else apply(ops.cast, x, dtype=dtype)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """As float32."""
+    return to(x, dtypes.float32)
+
+
+def to_double(x: Tensor) -> Tensor:
+    """As float64."""
+    return to(x, dtypes.float64)
+
+
+def to_int(x: Tensor) -> Tensor:
+    """As int32."""
+    return to(x, dtypes.int32)
+
+
+def to_long(x: Tensor) -> Tensor:
+    """As int64."""
+    return to(x, dtypes.int64)
+
+
+def to_bool(x: Tensor) -> Tensor:
+    """Whether each element is not 0."""
+    return to(x, dtypes.boolean)
+
+
+class Methods:
+    """The base of `Tensor` that gives it the functions of this package."""
+
+    __slots__ = ()
+
+    # -------------------------------------------------------------------------- arithmetic
+
+    add = functions.add
+    sub = functions.sub
+    mul = functions.mul
+    div = functions.div
+    remainder = functions.remainder
+    floor_divide = functions.floor_divide
+    fmod = functions.fmod
+    pow = functions.pow
+    neg = functions.neg
+    abs = functions.abs
+    maximum = functions.maximum
+    minimum = functions.minimum
+    clamp = functions.clamp
+    clip = functions.clip
+    sign = functions.sign
+
+    # -------------------------------------------------------------------------- functions
+
+    exp = functions.exp
+    expm1 = functions.expm1
+    log = functions.log
+    log1p = functions.log1p
+    sqrt = functions.sqrt
+    rsqrt = functions.rsqrt
+    sin = functions.sin
+    cos = functions.cos
+    tan = functions.tan
+    sinh = functions.sinh
+    cosh = functions.cosh
+    tanh = functions.tanh
+    asin = functions.asin
+    acos = functions.acos
+    atan = functions.atan
+    erf = functions.erf
+    sigmoid = functions.sigmoid
+    relu = functions.relu
+    softmax = functions.softmax
+    log_softmax = functions.log_softmax
+
+    # -------------------------------------------------------------------------- rounding
+
+    ceil = functions.ceil
+    floor = functions.floor
+    round = functions.round
+    trunc = functions.trunc
+
+    # -------------------------------------------------------------------------- questions
+
+    lt = functions.lt
+    le = functions.le
+    gt = functions.gt
+    ge = functions.ge
+    eq = functions.eq
+    ne = functions.ne
+    isnan = functions.isnan
+    isinf = functions.isinf
+    isfinite = functions.isfinite
+    logical_and = functions.logical_and
+    logical_or = functions.logical_or
+    logical_not = functions.logical_not
+    logical_xor = functions.logical_xor
+
+    # -------------------------------------------------------------------------- reductions
+
+    sum = functions.sum
+    prod = functions.prod
+    mean = functions.mean
+    var = functions.var
+    std = functions.std
+    norm = functions.norm
+    logsumexp = functions.logsumexp
+    amax = functions.amax
+    amin = functions.amin
+    argmax = functions.argmax
+    argmin = functions.argmin
+    max = functions.max
+    min = functions.min
+    any = functions.any
+    all = functions.all
+    count_nonzero = functions.count_nonzero
+
+    # -------------------------------------------------------------------------- along an axis
+
+    cumsum = functions.cumsum
+    cumprod = functions.cumprod
+    sort = functions.sort
+    argsort = functions.argsort
+    topk = functions.topk
+
+    # -------------------------------------------------------------------------- products
+
+    matmul = functions.matmul
+    mm = functions.mm
+    bmm = functions.bmm
+    mv = functions.mv
+    dot = functions.dot
+    outer = functions.outer
+
+    # -------------------------------------------------------------------------- layout
+
+    reshape = functions.reshape
+    flatten = functions.flatten
+    squeeze = functions.squeeze
+    unsqueeze = functions.unsqueeze
+    permute = functions.permute
+    transpose = functions.transpose
+    swapaxes = functions.swapaxes
+    movedim = functions.movedim
+    expand = functions.expand
+    repeat = functions.repeat
+    tile = functions.tile
+    flip = functions.flip
+    roll = functions.roll
+    split = functions.split
+    chunk = functions.chunk
+    unbind = functions.unbind
+    view = functions.reshape
+
+    # -------------------------------------------------------------------------- positions
+
+    gather = functions.gather
+    scatter = functions.scatter
+    scatter_add = functions.scatter_add
+    index_select = functions.index_select
+    take_along_dim = functions.take_along_dim
+    masked_fill = functions.masked_fill
+    diagonal = functions.diagonal
+    diag = functions.diag
+    tril = functions.tril
+    triu = functions.triu
+
+    # -------------------------------------------------------------------------- conversion
+
+    to = to
+    float = to_float
+    double = to_double
+    int = to_int
+    long = to_long
+    bool = to_bool
+
+    # -------------------------------------------------------------------------- in place
+
+    __iadd__ = inplace.iadd
+    __isub__ = inplace.isub
+    __imul__ = inplace.imul
+    __itruediv__ = inplace.itruediv
+    __setitem__ = inplace.setitem
+    add_ = inplace.add_
+    sub_ = inplace.sub_
+    mul_ = inplace.mul_
+    div_ = inplace.div_
+    clamp_ = inplace.clamp_
+    copy_ = inplace.copy_
+    fill_ = inplace.fill_
+    zero_ = inplace.zero_

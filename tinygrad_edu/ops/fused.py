@@ -1,0 +1,217 @@
+"""Composites that run as one op: softmax, its logarithm, cross-entropy, the linear layer.
+
+Each is what its `definition` says, over the ops of the table; a trace records the definition, so
+compilers and analyzers never meet these. What is written here besides is how to compute value and
+derivative at once on arrays: fewer passes over the data and one node instead of many. Derivatives
+are written in ops again, so that any order exists. Tests hold each fused op equal to its
+definition, in value and in derivatives of two orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.ops import composite
+from tinygrad_edu.ops.dtypes import Spec
+from tinygrad_edu.ops.silence import silently
+from tinygrad_edu.ops.structural import Key, add_up, reduced
+from tinygrad_edu.ops.table import Op, Reader
+
+Rule = Callable[..., Any]
+Shape = tuple[int, ...]
+
+
+class Fused(Op):
+    """A composite with its own kernel.
+
+    `definition(m, *xs, **params)` says what it computes; `pull(m, g, y, xs, wanted, **params)`
+    gives the operands' cotangents and `push(m, ts, y, xs, **params)` the result's tangent, both in
+    ops.
+    """
+
+    kind = "composite"
+
+    def __init__(
+        self,
+        forward: Rule,
+        definition: Rule,
+        shape: Rule,
+        pull: Rule,
+        push: Rule,
+        reads: bool = True,
+    ) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self.definition = definition
+        self._forward = forward
+        self._shape = shape
+        self._pull = pull
+        self._push = push
+        self.reads = reads
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return silently(self._forward, *xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), xs[0].dtype
+
+    def vjp(
+        self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        pulled: list[Any] = self._pull(m, g, y, xs, wanted, **params)
+        return pulled
+
+    def jvp(
+        self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
+    ) -> Any | None:
+        return self._push(m, ts, y, xs, **params)
+
+
+def fused(definition: Rule, shape: Rule, pull: Rule, push: Rule, reads: bool = True) -> Any:
+    """Register the decorated function of arrays as the kernel of a composite; `reads` as in `Op`."""
+    return lambda forward: Fused(forward, definition, shape, pull, push, reads)
+
+
+# ------------------------------------------------------------------------------ mean
+
+
+def _spread(m: Reader, ts: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Each element's share of what arrives at the mean."""
+    share = ts / float(composite.element_count(x, axes))
+    return m.expand(m.reshape(share, shape=reduced(x.shape, axes, True)), shape=x.shape)
+
+
+@fused(
+    definition=composite.mean,
+    shape=lambda x, axes, keepdims: reduced(x.shape, axes, keepdims),
+    pull=lambda m, g, y, xs, wanted, axes, keepdims: [_spread(m, g, xs[0], axes)],
+    push=lambda m, ts, y, xs, axes, keepdims: m.mean(ts[0], axes=axes, keepdims=keepdims),
+    reads=False,
+)
+def mean(x, axes, keepdims):
+    """The mean over `axes`; nan over nothing."""
+    return add_up(x, axes, keepdims) / x.dtype.type(composite.element_count(x, axes))
+
+
+# ------------------------------------------------------------------------------ softmax
+
+
+def _top(x: np.ndarray, axis: int) -> Any:
+    return x.max(axis=axis, keepdims=True) if x.shape[axis] else x.dtype.type(0)
+
+
+def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:
+    """The Jacobian of softmax, which is symmetric, times t: y (t - <y, t>)."""
+    return y * (t - m.sum(y * t, axes=(axis,), keepdims=True))
+
+
+@fused(
+    definition=composite.softmax,
+    shape=lambda x, axis: x.shape,
+    pull=lambda m, g, y, xs, wanted, axis: [_softmax_along(m, g, y, axis)],
+    push=lambda m, ts, y, xs, axis: _softmax_along(m, ts[0], y, axis),
+)
+def softmax(x, axis):
+    """exp(x) divided by its sum along `axis`."""
+    e = np.exp(x - _top(x, axis))
+    e /= add_up(e, (axis,), True)
+    return e
+
+
+@fused(
+    definition=composite.log_softmax,
+    shape=lambda x, axis: x.shape,
+    pull=lambda m, g, y, xs, wanted, axis: [g - m.exp(y) * m.sum(g, axes=(axis,), keepdims=True)],
+    push=lambda m, ts, y, xs, axis: ts[0] - m.sum(m.exp(y) * ts[0], axes=(axis,), keepdims=True),
+)
+def log_softmax(x, axis):
+    """The logarithm of `softmax`."""
+    shifted = x - _top(x, axis)
+    shifted -= np.log(add_up(np.exp(shifted), (axis,), True))
+    return shifted
+
+
+# ------------------------------------------------------------------------------ cross-entropy
+
+
+def _picked(m: Reader, rows: Any, labels: Any) -> Any:
+    """Of each row the element its label names."""
+    return m.getitem(rows, _counting(rows), labels, key=_ROW_AND_LABEL)
+
+
+_ROW_AND_LABEL = Key((Key.ARRAY, Key.ARRAY))
+
+
+def _counting(rows: Any) -> np.ndarray:
+    return np.arange(rows.shape[0])
+
+
+def _pull_cross_entropy(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
+    scores, labels = xs
+    column = m.reshape(g, shape=(g.shape[0], 1))
+    hot = m.scatter(g, _counting(scores), labels, key=_ROW_AND_LABEL, shape=scores.shape)
+    return [m.softmax(scores, axis=1) * column - hot, None]
+
+
+@fused(
+    definition=lambda m, scores, labels: -_picked(m, composite.log_softmax(m, scores, 1), labels),
+    shape=lambda scores, labels: scores.shape[:1],
+    pull=_pull_cross_entropy,
+    push=lambda m, ts, y, xs: (
+        m.sum(m.softmax(xs[0], axis=1) * ts[0], axes=(1,), keepdims=False)
+        - _picked(m, ts[0], xs[1])
+    ),
+)
+def cross_entropy(scores, labels):
+    """-log softmax of each row of scores (n, classes) at its label (n,)."""
+    shifted = scores - _top(scores, 1)
+    picked = shifted[np.arange(len(scores)), labels]
+    return np.log(add_up(np.exp(shifted), (1,), False)) - picked
+
+
+# ------------------------------------------------------------------------------ the linear layer
+
+
+def _transposed(m: Reader, x: Any) -> Any:
+    return m.permute(x, axes=(1, 0))
+
+
+def _define_linear(m: Reader, x: Any, weight: Any, bias: Any) -> Any:
+    return m.matmul(x, _transposed(m, weight)) + bias
+
+
+def _pull_linear(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
+    x, weight, _ = xs
+    return [
+        m.matmul(g, weight) if wanted[0] else None,
+        m.matmul(_transposed(m, g), x) if wanted[1] else None,
+        m.sum(g, axes=(0,), keepdims=False) if wanted[2] else None,
+    ]
+
+
+def _push_linear(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
+    x, weight, _ = xs
+    terms = [
+        None if ts[0] is None else m.matmul(ts[0], _transposed(m, weight)),
+        None if ts[1] is None else m.matmul(x, _transposed(m, ts[1])),
+        None if ts[2] is None else m.expand(ts[2], shape=y.shape),
+    ]
+    total, *rest = [term for term in terms if term is not None]
+    for term in rest:
+        total = total + term
+    return total
+
+
+@fused(
+    definition=_define_linear,
+    shape=lambda x, weight, bias: (x.shape[0], weight.shape[0]),
+    pull=_pull_linear,
+    push=_push_linear,
+)
+def linear(x, weight, bias):
+    """x @ weight.T + bias: x (n, in), weight (out, in), bias (out,)."""
+    result = np.matmul(x, weight.T)
+    result += bias
+    return result
