@@ -67,6 +67,12 @@ def test_values_and_derivatives(case: tuple[str, list[tuple[int, ...]]], seed: i
         along = whole(rng, xs[i].shape)
         moved = np.einsum(equation, *xs[:i], along, *xs[i + 1 :])
         assert np.sum(pulled.numpy() * along) == np.sum(g * moved)
+        _, tangent = tg.func.jvp(
+            lambda x, i=i: tg.einsum(equation, [*xs[:i], x, *xs[i + 1 :]]),
+            (tg.tensor(xs[i]),),
+            (tg.tensor(along),),
+        )
+        np.testing.assert_array_equal(tangent.numpy(), moved)
 
 
 def test_spellings() -> None:

@@ -24,7 +24,7 @@ from tinygrad_edu.graph import (
 )
 
 SOURCES = [contraction, layout, ordering, padding, picking, pointwise, product, reduction, scan]
-SHARED = {"itself", "part", "along", "accumulated"}  # by these files only
+SHARED = {"distinct", "part", "along", "accumulated"}  # by these files only
 
 
 @pytest.mark.parametrize("module", SOURCES)

@@ -117,3 +117,59 @@ def test_misuse_changes_nothing(act: Any, error: type[Exception], text: str) -> 
     with pytest.raises(error, match=f"^{text}"):
         act(x)
     assert (x.tolist(), x.dtype) == ([1, 2], np.int64)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x.flip(()),
+        lambda x: x.roll(0),
+        lambda x: x.roll((), ()),
+        lambda x: x.roll(2, 0),
+        lambda x: x.movedim(0, 0),
+        lambda x: x.repeat(1, 1),
+        lambda x: x.tile(1),
+        lambda x: x.split(9)[0],
+        lambda x: x.chunk(1)[0],
+        lambda x: x.permute(0, 1),
+        lambda x: x.expand(2, 2),
+        lambda x: x.squeeze(),
+        lambda x: tg.pad(x, ()),
+        lambda x: tg.pad(x, (0, 0), "circular"),
+        lambda x: tg.einsum("ij->ij", x),
+        lambda x: x.tril(5),
+        lambda x: x.sort(0).values,
+    ],
+)
+def test_where_nothing_is_to_do_the_result_is_a_name_of_its_own(
+    act: Callable[[tg.Tensor], tg.Tensor],
+) -> None:
+    x = tg.tensor(START)
+    y = act(x)
+    y += 1
+    np.testing.assert_array_equal(x.numpy(), START)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x.cumsum(0),
+        lambda x: x.cumprod(0),
+        lambda x: x.reshape(1).cumprod(0),
+        lambda x: x.movedim(0, 0),
+        lambda x: x.roll(0),
+        lambda x: x.flip(()),
+        lambda x: x.prod(),
+        lambda x: x.max(0).values,
+        lambda x: x.sort().values,
+        lambda x: tg.einsum("->", x),
+        lambda x: x.round(),
+        lambda x: x.long().round(),
+    ],
+)
+def test_nor_is_the_result_of_a_scalar_the_scalar(act: Callable[[tg.Tensor], tg.Tensor]) -> None:
+    x = tg.tensor(2.0)
+    for operand in (x, x.long()):
+        y = act(operand)
+        y += 1
+        assert operand.item() == 2

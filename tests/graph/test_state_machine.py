@@ -184,6 +184,15 @@ class Graph(RuleBasedStateMachine):
             for leaf, g in m.gradients().items():
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
+    @rule(values=numbers, times=st.integers(1, 2))
+    def change_what_was_read(self, values: list[float], times: int) -> None:
+        """The commonest way to a stale graph: an update between forward and backward."""
+        for x, m in self.leaves[-times:]:
+            model = derive(m.value**2, True, (m, lambda g, u=m.value: 2 * g * u))
+            y = x * x
+            self.assign_data((x, m), values)
+            self.backward((y, model), times)
+
     @rule()
     def zero_grad(self) -> None:
         for x, m in self.leaves:
@@ -213,4 +222,4 @@ class Graph(RuleBasedStateMachine):
 
 
 TestGraph = Graph.TestCase
-TestGraph.settings = settings(max_examples=120, stateful_step_count=25)
+TestGraph.settings = settings(max_examples=200, stateful_step_count=30)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, AxisError, DTypeError, ShapeError
 from tinygrad_edu.graph.axes import one_axis, several
-from tinygrad_edu.graph.layout import itself, permute, reshape
+from tinygrad_edu.graph.layout import distinct, permute, reshape
 from tinygrad_edu.graph.picking import diagonal
 from tinygrad_edu.graph.reader import apply, as_tensor
 
@@ -213,8 +213,7 @@ def _evaluate(name: str, terms: Sequence[Term], output: Labels) -> Tensor:
         right, left = waiting.pop(j), waiting.pop(i)
         waiting.append(_multiply(left, right, _needed(output, waiting)))
     (term,) = waiting
-    y = _ordered(term, output)
-    return itself(y) if y is terms[0].tensor else y
+    return distinct(_ordered(term, output), terms[0].tensor)
 
 
 def _common_sizes(name: str, terms: Sequence[Term]) -> dict[str, int]:

@@ -105,7 +105,7 @@ def movedim(x: Operand, source: int | Sequence[int], destination: int | Sequence
     order = [axis for axis in range(x.ndim) if axis not in start]
     for place, axis in sorted(zip(end, start, strict=True)):
         order.insert(place, axis)
-    return permute(x, order)
+    return permute(x, order if x.shape else ())
 
 
 def expand(x: Operand, *sizes: int | Sequence[int]) -> Tensor:
@@ -229,11 +229,13 @@ def roll(
     steps, axes = several(shifts), several(dims)
     if len(steps) != len(axes):
         raise ArgumentError(f"roll: {len(steps)} shifts for {len(axes)} dims; give one for each.")
+    y = x
     for step, dim in zip(steps, axes, strict=True):
         axis = _true_axis("roll", x, dim)
         cut = -step % max(x.shape[axis], 1)
-        x = cat([part(x, axis, slice(cut, None)), part(x, axis, slice(cut))], axis)
-    return x if axes else itself(x)
+        if cut:
+            y = cat([part(y, axis, slice(cut, None)), part(y, axis, slice(cut))], axis)
+    return distinct(y, x)
 
 
 def repeat(x: Operand, *sizes: int | Sequence[int]) -> Tensor:

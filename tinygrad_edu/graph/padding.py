@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, ShapeError
-from tinygrad_edu.graph.layout import itself, part
+from tinygrad_edu.graph.layout import distinct, part
 from tinygrad_edu.graph.pointwise import masked_fill
 from tinygrad_edu.graph.reader import apply, as_tensor
 from tinygrad_edu.ops.structural import Key
@@ -57,10 +57,11 @@ def pad(
         )
     if value not in (None, 0):
         raise ArgumentError(f"pad: a value belongs to mode 'constant', not {mode!r}.")
+    y = x
     for axis, (left, right) in sides.items():
         if left or right:
-            x = _continued(x, axis, left, right, mode)
-    return itself(x)
+            y = _continued(y, axis, left, right, mode)
+    return distinct(y, x)
 
 
 Sides = dict[int, tuple[int, int]]

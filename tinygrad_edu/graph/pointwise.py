@@ -243,10 +243,10 @@ def _nearest(x: Tensor) -> Tensor:
 
 def _rounded(name: str, x: Operand, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Rounding has no derivative, and leaves integers as they are."""
-    x = as_tensor(x)
+    x = as_tensor(x).detach()
     if x.dtype == dtypes.boolean:
         raise DTypeError(f"{name}: not defined for bool; convert with .float().")
-    return function(x.detach()) if dtypes.is_float(x.dtype) else x
+    return function(x) if dtypes.is_float(x.dtype) else x
 
 
 # ------------------------------------------------------------------------------ questions

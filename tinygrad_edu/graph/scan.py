@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import ops
 from tinygrad_edu.graph.axes import numpy_names, one_axis
-from tinygrad_edu.graph.layout import itself
+from tinygrad_edu.graph.layout import distinct
 from tinygrad_edu.graph.reader import apply, graph_reader
 from tinygrad_edu.graph.reduction import accumulated
 from tinygrad_edu.ops import composite
@@ -20,7 +20,8 @@ def cumsum(x: Operand, dim: int, *, dtype: Any = None) -> Tensor:
     """The sum along `dim` of each element and all before it; bool and int32 add up as int64."""
     x = accumulated(x, dtype)
     axis = one_axis("cumsum", x.shape, dim)
-    return apply(ops.cumsum, x, axis=axis, reverse=False) if x.shape else itself(x)
+    y = apply(ops.cumsum, x, axis=axis, reverse=False) if x.shape else x
+    return distinct(y, x)
 
 
 @numpy_names
@@ -29,4 +30,5 @@ def cumprod(x: Operand, dim: int, *, dtype: Any = None) -> Tensor:
     Its derivatives of every order are exact where factors are 0."""
     x = accumulated(x, dtype)
     axis = one_axis("cumprod", x.shape, dim)
-    return itself(composite.cumprod(graph_reader(x.dtype), x, axis) if x.shape else x)
+    y = composite.cumprod(graph_reader(x.dtype), x, axis) if x.shape else x
+    return distinct(y, x)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,13 +22,17 @@ from tinygrad_edu.nn import Module, Parameter
 from tinygrad_edu.optim import AdamW, Optimizer
 from tinygrad_edu.optim.lr_scheduler import LRScheduler
 from tinygrad_edu.train.batches import EVALUATION_BATCH, Data, batches_of, pairs
+from tinygrad_edu.train.checkpoint import PathLike
 from tinygrad_edu.train.history import History, Means
 from tinygrad_edu.train.interrupt import Interrupt
 from tinygrad_edu.train.metrics import Loss, Metric, default_loss, default_metrics
 from tinygrad_edu.train.progress import Bar, progress_bar
+from tinygrad_edu.train.resume import Checkpoints, State
 
 OptimizerOrMaker = Optimizer | Callable[[Iterable[Parameter]], Optimizer]
 ScheduleOrMaker = LRScheduler | Callable[[Optimizer], LRScheduler]
+Callback = Callable[[History], object]
+Resume = bool | Literal["auto"]
 
 _DRAWS = 1
 """The stream of a seed that belongs to draws made while training; 0 is that of initial values."""
@@ -45,7 +51,10 @@ def fit(
     metrics: Mapping[str, Metric] | None = None,
     seed: int | None = 0,
     progress: bool | None = None,
-    callback: Callable[[History], object] | None = None,
+    callback: Callback | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: int = 1,
+    resume: Resume = False,
 ) -> History:
     """Train a model, and tell how it went. ::
 
@@ -53,6 +62,14 @@ def fit(
 
     Ctrl-C ends training after the batch in progress: what has been trained so far is kept, and the
     history says ``interrupted``. (A second Ctrl-C does not wait, and is raised.)
+
+    With a `checkpoint`, a run that ended for whatever reason goes on from the last epoch stored
+    there, when it is set up in the same way and called with `resume`. On the same machine with the
+    same number of threads, parameters and history (but for its seconds) are then bit for bit those
+    of a run that never stopped. Stored are the states of model, optimizer and schedule, the
+    history, and where the shuffling and the engine's random draws are; not what else a data set, a
+    callback or a module of one's own remembers. ``tg.load(checkpoint)["model"]`` is the model's
+    state.
 
     Args:
         model: Trained in place, in training mode, and left in it.
@@ -75,45 +92,68 @@ def fit(
             chose, and draws that go on where they are.
         progress: Whether to show a bar on standard error. None: if that is a terminal.
         callback: Called with the history after each epoch; if what it returns is true, training
-            ends.
+            ends. It is asked again when a run that it has ended is resumed.
+        checkpoint: A file to store the run in, after the callback: every `checkpoint_every` epochs
+            and after the last. It is replaced as a whole, see `tinygrad_edu.save`.
+        checkpoint_every: A number of epochs.
+        resume: Whether to go on with the run in `checkpoint`; "auto" does so if there is one. More
+            `epochs` than before may be asked for; they count from the start.
 
     Raises:
         TrainingError: The loss became infinite or NaN. The step that would have followed is not
             taken, and the error's `history` has what was measured.
-        DataError: Batches that are not pairs. ArgumentError: epochs < 0.
+        CheckpointError: The run to resume is damaged, has more than these epochs behind it, or is
+            set up with another model, optimizer, schedule, loss, data or options, as far as these
+            can be told apart (functions only by name); the message lists what differs. The model is
+            untouched.
+        DataError: Batches that are not pairs. ArgumentError: epochs < 0, checkpoint_every < 1,
+            `resume` without a checkpoint, or a checkpoint that would not hold all that is trained.
+            OSError: The checkpoint cannot be read or written.
     """
-    if epochs < 0:
-        raise ArgumentError(f"fit: needs epochs >= 0, got {epochs}.")
+    _check_arguments(epochs, checkpoint, checkpoint_every, resume)
     batches = batches_of(data, model, batch_size, shuffle=True, seed=seed)
+    validation_batches = None if validation is None else batches_of(validation, model)
     if seed is not None:
         manual_seed(_seed_of_draws(seed))
     if not isinstance(optimizer, Optimizer):
         optimizer = (optimizer or AdamW)([p for p in model.parameters() if p.requires_grad])
     if schedule is not None and not isinstance(schedule, LRScheduler):
         schedule = schedule(optimizer)
-    validation_batches = None if validation is None else batches_of(validation, model)
     measure = _Measure(loss, metrics)
-    history = History()
+    state = State(model, optimizer, schedule, batches, validation_batches, History())
+    checkpoints = None
+    if checkpoint is not None:
+        order = batches.seed if isinstance(data, DataLoader) else seed
+        settings = state.settings(loss, metrics, seed, order)
+        checkpoints = Checkpoints(checkpoint, checkpoint_every, state, settings)
+        if resume is True or (resume and os.path.exists(checkpoint)):
+            checkpoints.resume(epochs)
     model.train()
     with (
         fitting(largest_product(model, batches.batch_size)),
         Interrupt() as interrupt,
-        progress_bar(progress, epochs, len(batches)) as bar,
+        progress_bar(progress, epochs, len(batches), done=len(state.history)) as bar,
     ):
-        run = _Run(model, batches, optimizer, measure, validation_batches, history, interrupt, bar)
         try:
-            for _ in range(epochs):
-                run.epoch()
-                if schedule is not None:
-                    schedule.step()
-                if callback is not None and callback(history):
-                    break
-                interrupt.check()
+            _Run(state, measure, interrupt, bar).train(epochs, callback, checkpoints)
         except KeyboardInterrupt:
             if interrupt.insisted:
                 raise
-            history.interrupted = True
-    return history
+            state.history.interrupted = True
+    return state.history
+
+
+def _check_arguments(
+    epochs: int, checkpoint: PathLike | None, checkpoint_every: int, resume: Resume
+) -> None:
+    if epochs < 0:
+        raise ArgumentError(f"fit: needs epochs >= 0, got {epochs}.")
+    if checkpoint_every < 1:
+        raise ArgumentError(f"fit: needs checkpoint_every >= 1, got {checkpoint_every}.")
+    if resume not in (True, False, "auto"):
+        raise ArgumentError(f'fit: resume is True, False or "auto", not {resume!r}.')
+    if resume and checkpoint is None:
+        raise ArgumentError("fit: resume needs a checkpoint, the file to go on from.")
 
 
 def evaluate(
@@ -190,51 +230,66 @@ class _Measure:
 class _Run:
     """A training run, all its parts made."""
 
-    model: Module
-    batches: DataLoader
-    optimizer: Optimizer
+    state: State
     measure: _Measure
-    validation: DataLoader | None
-    history: History
     interrupt: Interrupt
     bar: Bar
 
+    def train(
+        self, epochs: int, callback: Callback | None, checkpoints: Checkpoints | None
+    ) -> None:
+        """Go on until so many epochs are done, or the callback ends it."""
+        state = self.state
+        if state.stopped:  # as stored; who resumes may ask for more
+            state.stopped = callback is not None and bool(callback(state.history))
+        while len(state.history) < epochs and not state.stopped:
+            self.epoch()
+            if state.schedule is not None:
+                state.schedule.step()
+            state.stopped = callback is not None and bool(callback(state.history))
+            if checkpoints is not None:
+                checkpoints.after_epoch(last=state.stopped or len(state.history) >= epochs)
+            if not state.stopped:
+                self.interrupt.check()
+
     def epoch(self) -> None:
         """Go through the data once and add a row to the history, also if it is interrupted."""
+        state = self.state
         started, means = time.perf_counter(), Means()
-        row = {"lr": float(self.optimizer.param_groups[0]["lr"])}
+        row = {"lr": float(state.optimizer.param_groups[0]["lr"])}
         validated: dict[str, float] = {}
         try:
-            for x, y in pairs(self.batches):
+            for x, y in pairs(state.batches):
                 means.add(len(x), self.step(x, y))
-                self.bar.advance(len(self.history) + 1, means.result())
+                self.bar.advance(len(state.history) + 1, means.result())
                 self.interrupt.check()
-            if self.validation is not None:
+            if state.validation is not None:
                 measured = _evaluate(
-                    self.model, self.validation, self.measure, self.interrupt.check
+                    state.model, state.validation, self.measure, self.interrupt.check
                 )
                 validated = {f"val_{name}": value for name, value in measured.items()}
         finally:
             if means.examples:
                 row["seconds"] = time.perf_counter() - started
-                self.history.rows.append({**means.result(), **validated, **row})
+                state.history.rows.append({**means.result(), **validated, **row})
 
     def step(self, x: Tensor, y: Tensor) -> dict[str, float]:
         """One update, and what was measured before it."""
-        outputs = self.model(x)
+        optimizer, history = self.state.optimizer, self.state.history
+        outputs = self.state.model(x)
         loss = self.measure.loss(outputs, y)
         measured = self.measure(outputs, y, loss)
         if not math.isfinite(measured["loss"]):
             raise TrainingError(
-                f"fit: the loss became {measured['loss']} in epoch {len(self.history) + 1}, at "
-                f"learning rate {self.optimizer.param_groups[0]['lr']:.3g}. The parameters are "
+                f"fit: the loss became {measured['loss']} in epoch {len(history) + 1}, at "
+                f"learning rate {optimizer.param_groups[0]['lr']:.3g}. The parameters are "
                 "those that gave it. A lower learning rate, tg.optim.clip_grad_norm_ or another "
                 "initialisation may help.",
-                self.history,
+                history,
             )
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        optimizer.step()
         return measured
 
 

@@ -24,7 +24,7 @@ class NoBar:
 class RichBar:
     """A line of Rich's: epoch, bar, time left, and the means of the epoch so far."""
 
-    def __init__(self, epochs: int, batches: int) -> None:
+    def __init__(self, epochs: int, batches: int, done: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -36,7 +36,9 @@ class RichBar:
             TextColumn("{task.fields[measured]}"),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task("training", total=epochs * batches, measured="")
+        self._task = self._progress.add_task(
+            "training", total=epochs * batches, completed=done * batches, measured=""
+        )
 
     def __enter__(self) -> RichBar:
         self._progress.start()
@@ -53,8 +55,13 @@ class RichBar:
         )
 
 
-def progress_bar(wanted: bool | None, epochs: int, batches: int) -> AbstractContextManager[Bar]:
-    """The bar, or one that shows nothing: None means when standard error is a terminal."""
+def progress_bar(
+    wanted: bool | None, epochs: int, batches: int, done: int = 0
+) -> AbstractContextManager[Bar]:
+    """The bar, or one that shows nothing: None means when standard error is a terminal. `done`
+    epochs are behind a run that is resumed."""
     shown = sys.stderr.isatty() if wanted is None else wanted
-    bar: AbstractContextManager[Any] = RichBar(epochs, batches) if shown else nullcontext(NoBar())
+    bar: AbstractContextManager[Any] = (
+        RichBar(epochs, batches, done) if shown else nullcontext(NoBar())
+    )
     return bar
