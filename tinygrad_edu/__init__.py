@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import derive as _derive
-from tinygrad_edu.graph.anomaly import detect_anomaly
 from tinygrad_edu.graph.creation import (
     arange,
     empty,
@@ -34,17 +33,18 @@ from tinygrad_edu.graph.creation import (
     zeros,
     zeros_like,
 )
-from tinygrad_edu.graph.draw import draw
 from tinygrad_edu.graph.functions import *  # noqa: F403
 from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_edu.graph.tensor import Tensor
-from tinygrad_edu.graph.value import Value
 from tinygrad_edu.ops.dtypes import boolean as bool
 from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
 
 if TYPE_CHECKING:
     from tinygrad_edu import data, nn, ops, optim, scalar, train
     from tinygrad_edu.derive import autograd, func
+    from tinygrad_edu.graph.anomaly import detect_anomaly
+    from tinygrad_edu.graph.draw import draw
+    from tinygrad_edu.graph.value import Value
     from tinygrad_edu.train.checkpoint import load, save
 
 _LAZY = {
@@ -57,7 +57,10 @@ _LAZY = {
     "scalar": "tinygrad_edu.scalar",
     "train": "tinygrad_edu.train",
 }
-_LAZY_FUNCTIONS = {
+_LAZY_NAMES = {
+    "Value": "tinygrad_edu.graph.value",
+    "detect_anomaly": "tinygrad_edu.graph.anomaly",
+    "draw": "tinygrad_edu.graph.draw",
     "load": "tinygrad_edu.train.checkpoint",
     "save": "tinygrad_edu.train.checkpoint",
 }
@@ -67,8 +70,9 @@ def __getattr__(name: str) -> Any:
     """Submodules load on first use, so that importing the package stays quick."""
     if name in _LAZY:
         return importlib.import_module(_LAZY[name])
-    if name in _LAZY_FUNCTIONS:
-        return getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
+    if name in _LAZY_NAMES:
+        value = globals()[name] = getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+        return value
     if name == "__version__":
         from importlib.metadata import version
 

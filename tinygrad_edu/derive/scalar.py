@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import DTypeError, GradientError
-from tinygrad_edu.graph import modes, text, value
+from tinygrad_edu.graph import modes, text
 from tinygrad_edu.graph.recording import evaluate, is_number, record
 from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
 from tinygrad_edu.graph.value import Result, Value
@@ -330,6 +330,3 @@ def _kernel(ops: int) -> Callable[..., int]:
             pulls = tuple(text.pull(op, i, "g", "y", xs) for i in range(len(xs)))
             cases.append(kernels.Case(op.name, code, len(xs), pulls))
     return kernels.backward_kernel(cases, text.primitives(), CONSTANT, SOURCE)
-
-
-value.differentiate = backward

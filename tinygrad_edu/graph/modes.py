@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
 
 
 class _State(threading.local):
@@ -20,34 +19,42 @@ def is_grad_enabled() -> bool:
     return state.recording
 
 
-@contextlib.contextmanager
-def set_grad_enabled(enabled: bool) -> Iterator[None]:
+class set_grad_enabled(contextlib.ContextDecorator):
     """Switch recording on or off inside a ``with`` block (or a decorated function)."""
-    before, state.recording = state.recording, enabled
-    try:
-        yield
-    finally:
-        state.recording = before
+
+    __slots__ = ("_before", "_enabled")
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._before: list[bool] = []  # a stack: a decorated function may call itself
+
+    def __enter__(self) -> None:
+        self._before.append(state.recording)
+        state.recording = self._enabled
+
+    def __exit__(self, *error: object) -> None:
+        state.recording = self._before.pop()
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+def no_grad() -> set_grad_enabled:
     """Compute without recording: results do not require grad and keep nothing alive."""
     return set_grad_enabled(False)
 
 
-def enable_grad() -> contextlib.AbstractContextManager[None]:
+def enable_grad() -> set_grad_enabled:
     """Record again inside a `no_grad` block."""
     return set_grad_enabled(True)
 
 
-_engine: list[Any] = []
+_walks: dict[str, Callable[..., None]] = {}
 
 
-def provide_derivatives(engine: Any) -> None:
-    """`tinygrad_edu.derive`, which is built on the graph, offers itself to `Tensor.backward`."""
-    _engine[:] = [engine]
+def provide_backward(kind: str, walk: Callable[..., None]) -> None:
+    """`tinygrad_edu.derive`, which is built on the graph, offers its walks to `Tensor.backward`
+    ("tensor") and `Value.backward` ("value")."""
+    _walks[kind] = walk
 
 
-def derivative_engine() -> Any:
-    """The module that differentiates recorded graphs."""
-    return _engine[0]
+def backward(kind: str) -> Callable[..., None]:
+    """The walk that adds gradients to leaves."""
+    return _walks[kind]

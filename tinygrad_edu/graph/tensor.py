@@ -201,7 +201,7 @@ class Tensor(Methods, Operators, NumPyProtocol):
         `gradient` is the cotangent to start from; it may be left out for a single element. With
         `create_graph` the gradients can be differentiated again. `retain_graph` is accepted for
         torch's sake: graphs are always retained here."""
-        modes.derivative_engine().backward(self, gradient, create_graph)
+        modes.backward("tensor")(self, gradient, create_graph)
 
     def detach(self) -> Tensor:
         """The same values as a constant."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, InPlaceError
-from tinygrad_edu.graph import recording
+from tinygrad_edu.graph import modes, recording
 from tinygrad_edu.graph.recording import (
     Number,
     binary,
@@ -26,9 +26,6 @@ from tinygrad_edu.graph.recording import (
 )
 from tinygrad_edu.graph.tape import OPS, SOURCE, Page, Records
 from tinygrad_edu.ops.kinds import Elementwise
-
-differentiate: Any = None
-"""What `Value.backward` does; set by `derive/scalar.py`, which is built on this module."""
 
 
 def _question(op: Elementwise) -> Callable[..., bool]:
@@ -120,7 +117,7 @@ class Value:
 
     def backward(self) -> None:
         """Add the derivative of this Value by each leaf it depends on to the leaf's `grad`."""
-        differentiate(self)
+        modes.backward("value")(self)
 
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"

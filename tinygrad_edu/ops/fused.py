@@ -70,7 +70,7 @@ class Fused(Op):
 
 
 def fused(definition: Rule, shape: Rule, pull: Rule, push: Rule, reads: bool = True) -> Any:
-    """Register the decorated function of arrays as the kernel of a composite; `reads` as in `Op`."""
+    """Register the decorated function of arrays as a composite's kernel; `reads` as in `Op`."""
     return lambda forward: Fused(forward, definition, shape, pull, push, reads)
 
 
@@ -99,7 +99,7 @@ def mean(x, axes, keepdims):
 
 
 def _top(x: np.ndarray, axis: int) -> Any:
-    return x.max(axis=axis, keepdims=True) if x.shape[axis] else x.dtype.type(0)
+    return np.maximum.reduce(x, axis, keepdims=True) if x.shape[axis] else x.dtype.type(0)
 
 
 def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:

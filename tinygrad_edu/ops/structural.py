@@ -31,6 +31,9 @@ _BLOCK = 128
 """Numbers added naively before partial sums are combined: NumPy's own pairwise block length."""
 
 
+_reduce: Any = np.add.reduce
+
+
 def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
     """The sum over `axes`, with a relative error that does not grow with the number of elements
     (more than its logarithm).
@@ -40,8 +43,8 @@ def add_up(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> Any:
     numbers would go into it, the total is kept in float64 instead.
     """
     if x.dtype.itemsize < 8 and is_float(x.dtype) and _running(x, axes) > _BLOCK:
-        return x.sum(axis=axes, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
-    return x.sum(axis=axes, keepdims=keepdims, dtype=x.dtype)  # int32 stays int32
+        return _reduce(x, axis=axes, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
+    return _reduce(x, axis=axes, keepdims=keepdims, dtype=x.dtype)  # int32 stays int32
 
 
 def _running(x: np.ndarray, axes: tuple[int, ...]) -> int:

@@ -110,7 +110,7 @@ class ArrayReader(Reader):
         if isinstance(a, int | float) and isinstance(b, int | float):
             assert self.dtype is not None
             a = self.dtype.type(a)
-        return np.where(condition, a, b)
+        return arrays.where(condition, a, b)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def detach(x: Any) -> Any:
