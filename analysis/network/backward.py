@@ -19,23 +19,13 @@ import numpy as np
 
 from analysis.network.forward import Context, Record
 from analysis.network.records import Array, Gradient, Signal, Weight
+from analysis.network.registry import register
 from analysis.network.response import Response, linear
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.ops.kinds import Elementwise
 
 Rule = Callable[[Node, list[Record], Gradient, Context], list[Gradient | None]]
 RULES: dict[str, Rule] = {}
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register the backward rule of the named ops."""
-
-    def register(function: Rule) -> Rule:
-        for name in names:
-            RULES[name] = function
-        return function
-
-    return register
 
 
 def start(examples: int) -> Gradient:
@@ -58,7 +48,7 @@ def backward(
     return [None] * len(operands)
 
 
-@rule("matmul")
+@register(RULES, "matmul")
 def dense(
     node: Node, operands: list[Record], gradient: Gradient, context: Context
 ) -> list[Gradient | None]:
@@ -83,7 +73,7 @@ def dense(
     return [passed, None]
 
 
-@rule("add")
+@register(RULES, "add")
 def add(
     node: Node, operands: list[Record], gradient: Gradient, context: Context
 ) -> list[Gradient | None]:
@@ -140,7 +130,7 @@ def through(response: Response, x: Signal, gradient: Gradient) -> Gradient:
     )
 
 
-@rule("neg", "reshape", "permute", "cast")
+@register(RULES, "neg", "reshape", "permute", "cast")
 def same_size(
     node: Node, operands: list[Record], gradient: Gradient, context: Context
 ) -> list[Gradient | None]:
@@ -148,7 +138,7 @@ def same_size(
     return [gradient]
 
 
-@rule("mul", "div")
+@register(RULES, "mul", "div")
 def scale(
     node: Node, operands: list[Record], gradient: Gradient, context: Context
 ) -> list[Gradient | None]:

@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 
 from analysis.network.records import Array, Signal, Weight
+from analysis.network.registry import register
 from analysis.network.response import Response, respond
 from analysis.symbolic.namespace import exact, symbolic
 from analysis.symbolic.pieces import kinks
@@ -39,17 +40,6 @@ Rule = Callable[[Node, Sequence[Record], Context], Record]
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register the rule of the named ops."""
-
-    def register(function: Rule) -> Rule:
-        for name in names:
-            RULES[name] = function
-        return function
-
-    return register
-
-
 def forward(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """The record of one op's result."""
     assert node.op is not None
@@ -71,7 +61,7 @@ def unknown(node: Node, context: Context, reason: str) -> Record:
 # ------------------------------------------------------------------------------ dense layers
 
 
-@rule("matmul")
+@register(RULES, "matmul")
 def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """x @ W: the sum of fan_in independent products, variance n Var(W) E[x^2] (dense-forward)."""
     x, w = operands
@@ -97,7 +87,7 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     )
 
 
-@rule("add")
+@register(RULES, "add")
 def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """Signal + bias: independent, so the variances add."""
     if isinstance(operands[0], Weight):
@@ -175,7 +165,7 @@ def _kinks(op: Elementwise, params: tuple[tuple[str, float], ...]) -> tuple[floa
     return kinks(exact(op.rule(symbolic, x, **dict(params))), x)
 
 
-@rule("neg")
+@register(RULES, "neg")
 def negate(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """-x: even moments stay."""
     (x,) = operands
@@ -184,7 +174,7 @@ def negate(node: Node, operands: Sequence[Record], context: Context) -> Record:
     return replace(x, mean=-x.mean)
 
 
-@rule("mul", "div")
+@register(RULES, "mul", "div")
 def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """c x or x / c for a constant c: the second moment takes c^2."""
     assert node.op is not None
@@ -205,7 +195,7 @@ def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
     )
 
 
-@rule("reshape", "permute", "cast")
+@register(RULES, "reshape", "permute", "cast")
 def same_elements(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """The same elements in another order or dtype."""
     return operands[0]

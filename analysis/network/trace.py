@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract
@@ -55,7 +56,7 @@ def trace(model: Module, shape: tuple[int, ...]) -> Trace:
     return Trace(
         input=source.node,
         output=output.node,
-        nodes=_in_order(output.node),
+        nodes=tuple(ordered([output.node], constants=True)),
         parameters={p.node: (name, p) for name, p in model.named_parameters()},
         places=tuple(places),
     )
@@ -68,19 +69,3 @@ def leaf_modules(model: Module) -> list[tuple[str, Module]]:
         for name, module in model.named_modules()
         if not any(True for _ in module.children())
     ]
-
-
-def _in_order(output: Node) -> tuple[Node, ...]:
-    """Every node the output depends on, operands before results."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(output, False)]
-    while stack:
-        node, operands_done = stack.pop()
-        if operands_done:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
-    return tuple(order)

@@ -8,9 +8,12 @@ from tinygrad_edu.errors import StaleStorageError
 from tinygrad_edu.graph.node import Node
 
 
-def ordered(roots: Iterable[Node], targets: set[Node] | None = None) -> list[Node]:
+def ordered(
+    roots: Iterable[Node], targets: set[Node] | None = None, constants: bool = False
+) -> list[Node]:
     """The nodes that carry gradient, operands before results; with `targets`, only those on a way
-    from a root to a target. Iterative, so a chain may be as long as memory allows."""
+    from a root to a target; with `constants`, those that carry none, too. Iterative, so a chain may
+    be as long as memory allows."""
     order: list[Node] = []
     seen: set[Node] = set()
     stack = [(root, False) for root in roots]
@@ -21,7 +24,9 @@ def ordered(roots: Iterable[Node], targets: set[Node] | None = None) -> list[Nod
         elif node not in seen:
             seen.add(node)
             stack.append((node, True))
-            stack.extend((x, False) for x in node.inputs if x.requires_grad and x not in seen)
+            stack.extend(
+                (x, False) for x in node.inputs if (x.requires_grad or constants) and x not in seen
+            )
     if targets is None:
         return order
     leading: set[Node] = set()

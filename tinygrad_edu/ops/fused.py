@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.ops import composite
-from tinygrad_edu.ops.dtypes import Spec
+from tinygrad_edu.ops.kinds import Written
 from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.ops.structural import Key, add_up, reduced
-from tinygrad_edu.ops.table import Op, Reader
+from tinygrad_edu.ops.table import Reader
 
 Rule = Callable[..., Any]
 Shape = tuple[int, ...]
 
 
-class Fused(Op):
+class Fused(Written):
     """A composite with its own kernel.
 
     `definition(m, *xs, **params)` says what it computes; `pull(m, g, y, xs, wanted, **params)`
@@ -43,19 +43,14 @@ class Fused(Op):
         push: Rule,
         reads: bool = True,
     ) -> None:
-        super().__init__(forward.__name__, forward.__doc__)
+        super().__init__(forward, shape)
         self.definition = definition
-        self._forward = forward
-        self._shape = shape
         self._pull = pull
         self._push = push
         self.reads = reads
 
     def forward(self, *xs: Any, **params: Any) -> Any:
         return silently(self._forward, *xs, **params)
-
-    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
-        return self._shape(*xs, **params), xs[0].dtype
 
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any

@@ -177,7 +177,23 @@ class Constant(Elementwise):
         super().__init__(rule, (None,) * arity, result, quiet, **options)
 
 
-class Linear(Op):
+class Written(Op):
+    """An op whose author writes what it does to arrays, and its shape rule; the dtype is that of
+    the first operand."""
+
+    def __init__(self, forward: Rule, shape: Rule) -> None:
+        super().__init__(forward.__name__, forward.__doc__)
+        self._forward = forward
+        self._shape = shape
+
+    def forward(self, *xs: Any, **params: Any) -> Any:
+        return self._forward(*xs, **params)
+
+    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
+        return self._shape(*xs, **params), xs[0].dtype
+
+
+class Linear(Written):
     """Linear in its first operand; any further operands are integer indices.
 
     `transpose(m, g, x, *indices, **params)` maps a cotangent of the result back; only the shape
@@ -188,17 +204,9 @@ class Linear(Op):
     reads = False
 
     def __init__(self, forward: Rule, shape: Rule, transpose: Rule, view: bool = False) -> None:
-        super().__init__(forward.__name__, forward.__doc__)
-        self._forward = forward
-        self._shape = shape
+        super().__init__(forward, shape)
         self.transpose = transpose
         self.view = view
-
-    def forward(self, *xs: Any, **params: Any) -> Any:
-        return self._forward(*xs, **params)
-
-    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
-        return self._shape(*xs, **params), xs[0].dtype
 
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
@@ -232,22 +240,14 @@ class Join(Linear):
         return m.apply(self, *filled, **params)
 
 
-class Bilinear(Op):
+class Bilinear(Written):
     """Linear in each of two operands: a product and its two transposes `(m, g, a, b)`."""
 
     kind = "bilinear"
 
     def __init__(self, forward: Rule, shape: Rule, left: Rule, right: Rule) -> None:
-        super().__init__(forward.__name__, forward.__doc__)
-        self._forward = forward
-        self._shape = shape
+        super().__init__(forward, shape)
         self.transposes = (left, right)
-
-    def forward(self, *xs: Any, **params: Any) -> Any:
-        return self._forward(*xs, **params)
-
-    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
-        return self._shape(*xs, **params), xs[0].dtype
 
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
@@ -268,22 +268,11 @@ class Bilinear(Op):
         )
 
 
-class Selection(Op):
+class Selection(Written):
     """Takes some elements along axes. `forward` and `shape` as for a linear op; where several
     elements tie, they share the cotangent evenly, as torch's amax and amin do."""
 
     kind = "selection"
-
-    def __init__(self, forward: Rule, shape: Rule) -> None:
-        super().__init__(forward.__name__, forward.__doc__)
-        self._forward = forward
-        self._shape = shape
-
-    def forward(self, *xs: Any, **params: Any) -> Any:
-        return self._forward(*xs, **params)
-
-    def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
-        return self._shape(*xs, **params), xs[0].dtype
 
     def vjp(
         self,
@@ -317,20 +306,15 @@ class Selection(Op):
         return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
 
 
-class Index(Op):
+class Index(Written):
     """A selection's positions (argmax): integers, without a derivative."""
 
     kind = "constant"
     differentiable = False
 
     def __init__(self, forward: Rule, shape: Rule, dtype: np.dtype[Any]) -> None:
-        super().__init__(forward.__name__, forward.__doc__)
-        self._forward = forward
-        self._shape = shape
+        super().__init__(forward, shape)
         self.dtype = dtype
-
-    def forward(self, *xs: Any, **params: Any) -> Any:
-        return self._forward(*xs, **params)
 
     def infer(self, *xs: Spec, **params: Any) -> tuple[Shape, np.dtype[Any]]:
         return self._shape(*xs, **params), self.dtype
