@@ -22,6 +22,7 @@ from tinygrad_edu.derive import autograd
 from tinygrad_edu.graph.creation import tensor
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.kernels.threads import fitting
+from tinygrad_edu.ops.dtypes import float32
 from tinygrad_edu.train.loop import largest_product
 
 if TYPE_CHECKING:
@@ -141,8 +142,9 @@ def _observe(
 
     handles = [m.register_forward_hook(remember(name)) for name, m in leaf_modules(model)]
     try:
-        dtype = next(model.parameters()).dtype
-        result = model(tensor(batch.astype(dtype)))
+        dtype = next((p.dtype for p in model.parameters()), float32)
+        # that the input asks for its gradient lets every layer have one
+        result = model(tensor(batch.astype(dtype), requires_grad=True))
     finally:
         for handle in handles:
             handle.remove()

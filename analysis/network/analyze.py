@@ -94,7 +94,8 @@ def _row(place: Place, records: dict[Node, Record], gradients: dict[Node, Gradie
     ahead = _predict(signal.second, signal.shift / scale, signal.size / scale, _wander(signal))
     back = None
     if gradient is not None:
-        back = Backward(_predict(*backward.averaged(gradient, signal), _wander(signal)))
+        value, relative, size, slack = backward.averaged(gradient, signal)
+        back = Backward(_predict(value, relative, size, _wander(signal), slack))
     return Row(place.name, place.op, Forward(float(np.mean(signal.mean)), ahead), back)
 
 
@@ -103,10 +104,12 @@ def _wander(signal: Signal) -> Array:
     return signal.scatter / np.maximum(signal.second**2, np.finfo(float).tiny)
 
 
-def _predict(value: Array, relative: Array, size: Array, wander: Array) -> Prediction:
+def _predict(
+    value: Array, relative: Array, size: Array, wander: Array, slack: float = 0.0
+) -> Prediction:
     """Average over the examples. The remainder is of the order of the next terms: the correction's
     terms times themselves, and times the relative variance they came from."""
-    remainder = value * size * (size + wander)
+    remainder = value * (size * (size + wander) + slack)
     return Prediction(
         float(value.mean()), float((value * relative).mean()), float(remainder.mean())
     )

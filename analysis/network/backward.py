@@ -24,6 +24,10 @@ from analysis.network.response import Response, linear
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.ops.kinds import Elementwise
 
+_ORTHOGONAL_SLACK = 0.5
+"""What the rows of an orthogonal matrix of size N, which are not independent, can change in a
+gradient is of order 1/N and not modelled; measured were up to 0.35 / N a layer (gelu)."""
+
 Rule = Callable[[Node, list[Record], Gradient, Context], list[Gradient | None]]
 RULES: dict[str, Rule] = {}
 
@@ -67,6 +71,8 @@ def dense(
         log_2=c**2 * gradient.log_2,
         epsilon=gradient.epsilon,
         size=gradient.size,
+        slack=gradient.slack + (_ORTHOGONAL_SLACK / w.orthogonal if w.orthogonal else 0.0),
+        blocked=gradient.blocked,
     )
     if x.gaussian:  # no activation in between: the elements of x scatter about their own law
         passed = through(linear(x.second), x, passed)
@@ -127,6 +133,8 @@ def through(response: Response, x: Signal, gradient: Gradient) -> Gradient:
         + gradient.log_1 * r.second_2,
         epsilon=gradient.epsilon + sum(terms),
         size=gradient.size + sum(map(np.abs, terms)),
+        slack=gradient.slack,
+        blocked=r.off_below_0 or gradient.blocked,
     )
 
 
@@ -158,11 +166,12 @@ def scale(
     return [passed, None] if position == 0 else [None, passed]
 
 
-def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array]:
+def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array, float]:
     """E[(ds/dx)^2] of an element, averaged over everything: the mean-field value, its relative
-    correction, and the size of the correction's terms."""
+    correction, the size of the correction's terms, and what is not modelled."""
     bend = (gradient.log_2 + gradient.log_1**2) / 2
     terms = [gradient.log_1 * x.shift]
+    lost = x.dead if gradient.blocked else 0.0  # exact, so it adds nothing to the size
     if x.gaussian:
         terms.append(bend * x.fluctuation)
     else:
@@ -170,6 +179,7 @@ def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array]:
         terms.append((gradient.coherent / gradient.second - 1 + gradient.profile) / x.units)
     return (
         gradient.second,
-        gradient.epsilon + sum(terms),
+        gradient.epsilon + sum(terms) - lost,
         gradient.size + sum(map(np.abs, terms)),
+        gradient.slack,
     )

@@ -80,11 +80,18 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
         fourth=3 * variance**2,
         shift=factor * x.shift,
         size=factor * x.size,
-        fluctuation=factor**2 * x.scatter,
+        fluctuation=factor**2 * x.scatter - _rigidity(variance, w),
         excess=(w.kurtosis - 3) / n * x.kurtosis,
         units=node.shape[-1],
         gaussian=True,
+        dead=x.dead,
     )
+
+
+def _rigidity(variance: Array, w: Weight) -> Array | float:
+    """An orthogonal matrix keeps lengths: the squares of its N outputs have covariance -2 q^2 / N
+    (coordinates of a uniform point on a sphere), as if q fluctuated that much less."""
+    return 2 * variance**2 / w.orthogonal if w.orthogonal else 0.0
 
 
 @register(RULES, "add")
@@ -104,6 +111,7 @@ def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
         x,
         second=second,
         fourth=3 * second**2,
+        dead=0.0 if b.variance else x.dead,
         excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2,
     )
 
@@ -134,6 +142,7 @@ def activation(node: Node, operands: Sequence[Record], context: Context) -> Reco
         excess=np.zeros_like(x.second),
         units=x.units,
         gaussian=False,
+        dead=1 - (1 - x.dead) * (1 - 0.5**x.units) if response.off_below_0 else 0.0,
     )
 
 

@@ -19,6 +19,9 @@ def law_of(name: str, parameter: Parameter) -> tuple[Weight, str | None]:
     from. Raises `InputError` for parameters that hold nan or inf."""
     law = parameter.law
     if law is not None:
+        if law.family == "orthogonal":
+            rows = parameter.shape[0]
+            return Weight(name, 0.0, law.variance, 3.0, max(rows, parameter.numel() // rows)), None
         return Weight(name, law.mean, law.variance, law.kurtosis), None
     values = np.asarray(parameter.detach().numpy(), np.float64)
     if not np.isfinite(values).all():

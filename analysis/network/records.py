@@ -20,12 +20,14 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter as a law: independent entries with this mean, variance and kurtosis."""
+    """A parameter as a law: independent entries with this mean, variance and kurtosis; or, with
+    `orthogonal`, a matrix of that many orthonormal rows or columns."""
 
     name: str
     mean: float
     variance: float
     kurtosis: float
+    orthogonal: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Signal:
     units                  elements that share that law
     gaussian               whether the law is N(0, second) up to `excess`
     fixed                  the numbers are data: they do not scatter
+    dead                   probability that all units are exactly 0
     """
 
     mean: Array
@@ -53,6 +56,7 @@ class Signal:
     units: int
     gaussian: bool
     fixed: bool = False
+    dead: float = 0.0
 
     @property
     def scatter(self) -> Array:
@@ -80,6 +84,9 @@ class Gradient:
     bend      d log(second) / dq of the last activation alone: what `profile` is made of
     epsilon   relative correction of order 1/width
     size      the sum of that correction's terms in absolute value
+    slack     relative size of what is not modelled at all
+    blocked   whether it vanishes where the signal is exactly 0, because an activation follows that
+              is flat there
     """
 
     second: Array
@@ -90,6 +97,8 @@ class Gradient:
     log_2: Array
     epsilon: Array
     size: Array
+    slack: float = 0.0
+    blocked: bool = False
 
 
 @dataclass(frozen=True)

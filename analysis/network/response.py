@@ -26,6 +26,7 @@ _STANDARD = (-6.0, -4.0, -2.5, -1.25, 0.0, 1.25, 2.5, 4.0, 6.0)
 _TURNS = (0.5, 1.5, 4.0, 10.0, 25.0)
 """Where saturating functions change character, in units of their input."""
 _ORDER = 20
+_NOT_POSITIVE = -np.array([0.0, 1e-9, 1e-3, 0.1, 1.0, 5.0, 30.0, 1e3])
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Response:
     cross: Array
     radial: Array
     stretch: Array
+    off_below_0: bool = False
+    """phi is 0, and flat, for every input that is not positive: a unit is off with probability 1/2,
+    and stays off where all inputs are 0."""
 
 
 def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float] = ()) -> Response:
@@ -80,6 +84,7 @@ def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float
         cross=expect(f2 * d2),
         radial=expect(x * f * d),
         stretch=expect(x * x * d2),
+        off_below_0=not (np.any(phi(_NOT_POSITIVE)) or np.any(derivative(_NOT_POSITIVE))),
     )
 
 

@@ -9,6 +9,7 @@ from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract
+from tinygrad_edu.ops.dtypes import float32
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module, Parameter
@@ -37,7 +38,8 @@ class Trace:
 
 def trace(model: Module, shape: tuple[int, ...]) -> Trace:
     """Run `model` on one example of this shape without values and keep what it recorded."""
-    source = abstract((1, *shape))
+    dtype = next((p.dtype for p in model.parameters()), float32)
+    source = abstract((1, *shape), dtype)
     places: list[Place] = []
 
     def remember(name: str) -> Any:

@@ -87,6 +87,16 @@ class SymbolicNamespace:
         return sp.log(1 + sp.exp(x))
 
     @staticmethod
+    def floor_divide(a: Any, b: Any) -> Expr:
+        """floor(a / b)"""
+        return sp.floor(a / b)
+
+    @staticmethod
+    def remainder(a: Any, b: Any) -> Expr:
+        """a - b floor(a / b)"""
+        return a - b * sp.floor(a / b)
+
+    @staticmethod
     def where(condition: Any, a: Any, b: Any) -> Expr:
         """`a` where the condition holds, else `b`."""
         return Piecewise((a, condition), (b, True))
