@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol
 
 import sympy as sp
@@ -216,7 +217,7 @@ def law_degrees(expression: Expr) -> Counter[str]:
     """For each group, how many expectations over its law are multiplied with each other."""
     match expression:
         case E():
-            return _most(map(_term_degrees, sp.Add.make_args(sp.expand(expression.args[0]))))
+            return _most(map(_term_degrees, terms(expression.args[0])))
         case Defined():
             return law_degrees(expression.definition)
         case sp.Add():
@@ -229,6 +230,12 @@ def law_degrees(expression: Expr) -> Counter[str]:
     if expression.has(E):
         raise Undecided(f"{expression} is not polynomial in expectations")
     return Counter()
+
+
+@lru_cache(maxsize=1024)
+def terms(expression: Expr) -> tuple[Expr, ...]:
+    """The summands of an expression that is multiplied out."""
+    return tuple(sp.Add.make_args(sp.expand(expression)))
 
 
 def _term_degrees(term: Expr) -> Counter[str]:

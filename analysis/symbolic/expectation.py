@@ -177,7 +177,7 @@ class Cov(Defined):
 
 
 class Named(Defined):
-    """A short name for a longer expression: Named("z", W*Y)."""
+    """A name, in the notation of prose, for a longer expression: Named("z", W*Y)."""
 
     def __new__(cls, name: str | Symbol, definition: Any) -> Named:
         self: Named = Expr.__new__(cls, sp.Symbol(str(name)), sp.sympify(definition))
@@ -191,7 +191,9 @@ class Named(Defined):
         return str(printer._print(self.args[0]))
 
     def _latex(self, printer: Any) -> str:
-        return str(printer._print(self.args[0]))
+        from analysis.symbolic.printing import latex_formula
+
+        return latex_formula(self.args[0].name)
 
 
 class SumOfCopies(Expr):  # type: ignore[misc]
@@ -277,6 +279,13 @@ def definition(expression: Expr) -> Expr:
 def unfold(expression: Expr) -> Expr:
     """Replace every `Named` by what it stands for."""
     return expression.replace(lambda e: isinstance(e, Named), lambda e: e.definition)
+
+
+def written_out(expression: Expr) -> Expr:
+    """Replace everything that is `Defined` by its definition."""
+    while expression.has(Defined):
+        expression = expression.replace(lambda e: isinstance(e, Defined), lambda e: e.definition)
+    return expression
 
 
 def linearity(expression: Expr) -> Expr:

@@ -50,6 +50,7 @@ from analysis.symbolic.discrete import (
     RationalNumbers,
     Undecided,
     plan_laws,
+    terms,
 )
 from analysis.symbolic.expectation import Defined, E, RandomVariable, free_variables, unfold
 
@@ -145,6 +146,7 @@ class Model:
     numbers: Numbers
     _laws: dict[str, list[Point]] = field(init=False)
     _readings: dict[Any, Reading] = field(init=False, default_factory=dict)
+    _means: dict[Expr, Any] = field(init=False, default_factory=dict)
     _unknowns: dict[Any, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -216,12 +218,20 @@ class Model:
         return self._unknowns[key]
 
     def _expectation(self, e: Expr) -> Any:
-        (argument,) = e.args
-        draws = sorted({v.draw for v in free_variables(argument)})
-        generic = isinstance(self.numbers, GenericNumbers)
-        if generic and prod(len(self._laws[group]) for group, _ in draws) > MOST_POINTS:
-            raise Undecided("the generic law has too many atoms")
-        return self._average(self._reading(argument), [self._points(*draw) for draw in draws], {})
+        """The mean of each term, a product of means over independent draws (Fubini)."""
+        return sum(prod(map(self._mean, _by_draws(term))) for term in terms(e.args[0]))
+
+    def _mean(self, product: Expr) -> Any:
+        """The mean of a product that no independence splits, over all draws that occur in it."""
+        product = _from_the_first_copy_on(product)
+        if product not in self._means:
+            draws = sorted({v.draw for v in free_variables(product)})
+            generic = isinstance(self.numbers, GenericNumbers)
+            if generic and prod(len(self._laws[group]) for group, _ in draws) > MOST_POINTS:
+                raise Undecided("the generic law has too many atoms")
+            points = [self._points(*draw) for draw in draws]
+            self._means[product] = self._average(self._reading(product), points, {})
+        return self._means[product]
 
     def _points(self, group: str, index: int) -> list[Point]:
         """The atoms of one draw: of the law of a group, as taken by the copies of that number."""
@@ -251,3 +261,23 @@ class Model:
             )
             lines.append(f"the law {group}: {'; '.join(atoms)}")
         return " and ".join(lines)
+
+
+def _by_draws(product: Expr) -> list[Expr]:
+    """The factors of a product, multiplied together where they share a draw."""
+    parts: list[tuple[set[tuple[str, int]], Expr]] = []
+    for factor in sp.Mul.make_args(product):
+        draws = {v.draw for v in free_variables(factor)}
+        sharing = [part for part in parts if part[0] & draws]
+        parts = [part for part in parts if part not in sharing]
+        for others, factors in sharing:
+            draws, factor = draws | others, factor * factors
+        parts.append((draws, factor))
+    return [factors for _, factors in parts]
+
+
+def _from_the_first_copy_on(product: Expr) -> Expr:
+    """The same product of independent copies, with these numbered from 0: E[f(X')] = E[f(X)]."""
+    free = [v for v in free_variables(product) if not v.exchangeable]
+    used = {v.group: sorted({w.index for w in free if w.group == v.group}) for v in free}
+    return product.xreplace({v: v.copy(used[v.group].index(v.index)) for v in free})

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
 import sympy as sp
 
 from analysis.symbolic.derivation import Derivation, Step
+from analysis.symbolic.expectation import written_out
 from analysis.symbolic.printing import latex, latex_prose, plain, plain_prose
+from analysis.symbolic.quantity import Quantity
 from analysis.symbolic.verification import Grade
 
 WIDEST = 100  # characters in a line of text
 FORMULAS = 62  # columns for formulas, beyond which the reason goes to a line of its own
+REASONS = 40  # columns for the reason beside a formula
 LABELS = 9
+DIGITS = 15  # of a number that is printed with its closed form
+LONG = 1000  # denominators from here on count as no simple fraction
 
 
 def as_text(derivation: Derivation) -> str:
@@ -27,7 +33,7 @@ def as_text(derivation: Derivation) -> str:
         lines += ["", *_aside(lemma)]
     lines += ["", f"      {plain(derivation.start)}"]
     for step in derivation.chain:
-        lines += _row(f"{_sign(step):>5} {plain(step.rhs)}", step.grade, step.name)
+        lines += _row(f"{_sign(step):>5} {_with_value(step.rhs)}", step.grade, step.name)
     for remark in _role(derivation, "remark"):
         lines += ["", *_aside(remark)]
     lines += ["", *_labelled("result", _statement(derivation.start, derivation.result))]
@@ -44,15 +50,16 @@ def _labelled(label: str, prose: str) -> list[str]:
 
 
 def _row(formula: str, grade: Grade, reason: str) -> list[str]:
-    note = f"[{grade}] {plain_prose(reason)}"
+    first, *more = textwrap.wrap(f"[{grade}] {plain_prose(reason)}", REASONS)
+    below = [f"{'':{FORMULAS}}  {'':{len(f'[{grade}] ')}}{line}" for line in more]
     if len(formula) <= FORMULAS:
-        return [f"{formula:<{FORMULAS}}  {note}"]
-    return [formula, f"{'':<{FORMULAS}}  {note}"]
+        return [f"{formula:<{FORMULAS}}  {first}", *below]
+    return [formula, f"{'':<{FORMULAS}}  {first}", *below]
 
 
 def _aside(step: Step) -> list[str]:
     lines = _labelled(step.role, step.name + _condition(step))
-    lhs, rhs, sign = plain(step.lhs), plain(step.rhs), _sign(step)
+    lhs, rhs, sign = plain(step.lhs), _with_value(step.rhs), _sign(step)
     if len(lhs) + len(rhs) + len(sign) + 8 <= FORMULAS:
         return [*lines, *_row(f"      {lhs} {sign} {rhs}", step.grade, "")]
     return [*lines, f"      {lhs}", *_row(f"{sign:>5} {rhs}", step.grade, "")]
@@ -67,7 +74,28 @@ def _sign(step: Step) -> str:
 
 
 def _statement(start: sp.Expr, result: sp.Expr) -> str:
-    return plain(result) if isinstance(result, sp.Equality) else f"{plain(start)} = {plain(result)}"
+    if isinstance(result, sp.Equality):
+        return _with_value(result)
+    return f"{plain(start)} = {_with_value(result)}"
+
+
+def _with_value(expression: sp.Expr) -> str:
+    value = _value(expression)
+    return plain(expression) + (value and f" ~ {value}")
+
+
+def _value(expression: sp.Expr) -> str:
+    """The digits of a number that is no simple fraction, or of the one an equation has on the
+    right."""
+    number = written_out(expression.rhs if isinstance(expression, sp.Equality) else expression)
+    if number.free_symbols or (number.is_Rational and number.q < LONG):
+        return ""
+    quantity = Quantity(number)
+    return f"{float(quantity):.{max(1, min(DIGITS, _reliable_digits(quantity)))}g}"
+
+
+def _reliable_digits(quantity: Quantity) -> int:
+    return int(-math.log10(quantity.error / abs(float(quantity)))) if quantity.error else DIGITS
 
 
 def _role(derivation: Derivation, role: str) -> list[Step]:
@@ -106,6 +134,8 @@ def _align(start: sp.Expr, steps: Sequence[Step], reasons: Sequence[str]) -> str
     for step, reason in zip(steps, reasons, strict=True):
         sign = r"\iff{}" if isinstance(step.lhs, sp.Equality) else "="
         note = f"{latex_prose(reason)} [{step.grade}]".strip()
-        rows.append(rf"&{sign} {latex(step.rhs)} && \text{{{note}}}")
+        value = _value(step.rhs)
+        formula = latex(step.rhs) + (value and rf" \approx {value}")
+        rows.append(rf"&{sign} {formula} && \text{{{note}}}")
     body = " \\\\\n  ".join(rows)
     return f"\\begin{{align*}}\n  {latex(start)} {body}\n\\end{{align*}}"

@@ -15,12 +15,20 @@ sizes are needed; `verification.py` puts the two together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sympy as sp
 from sympy import Expr, Symbol
 
-from analysis.symbolic.expectation import Defined, E, RandomVariable, SumOfCopies
+from analysis.symbolic.discrete import terms
+from analysis.symbolic.expectation import (
+    Defined,
+    E,
+    RandomVariable,
+    SumOfCopies,
+    free_variables,
+    unfold,
+)
 
 
 def equality_patterns(expression: Expr) -> Expr:
@@ -104,12 +112,11 @@ def degree_bounds(expression: Expr, n: Symbol) -> tuple[int, int]:
         case SumOfCopies():
             return 0, 1  # each index that is free to run gives one factor n
         case E():
-            return degree_bounds(sp.expand(expression.args[0]), n)
+            return _extent(_moment_bounds(term, n) for term in terms(unfold(expression.args[0])))
         case Defined():
             return degree_bounds(expression.definition, n)
         case sp.Add():
-            lows, highs = zip(*(degree_bounds(a, n) for a in expression.args), strict=True)
-            return min(lows), max(highs)
+            return _extent(degree_bounds(a, n) for a in expression.args)
         case sp.Mul():
             lows, highs = zip(*(degree_bounds(a, n) for a in expression.args), strict=True)
             return sum(lows), sum(highs)
@@ -120,6 +127,25 @@ def degree_bounds(expression: Expr, n: Symbol) -> tuple[int, int]:
             if expression.base == n:
                 return int(expression.exp), int(expression.exp)
     raise ValueError(f"{expression} is not polynomial in {n}")
+
+
+def _moment_bounds(product: Expr, n: Symbol) -> tuple[int, int]:
+    """The bounds of E[product], which is divisible by n if it is of sums over n copies.
+
+    That is, unless single copies stand outside the sums.
+    """
+    low, high = degree_bounds(product, n)
+    bases = [factor.as_base_exp()[0] for factor in sp.Mul.make_args(product)]
+    summed = {b for b in bases if isinstance(b, SumOfCopies) and b.size == n}
+    inside, outside = (
+        {v.group for b in part for v in free_variables(b)} for part in (summed, set(bases) - summed)
+    )
+    return low + bool(summed and not inside & outside), high
+
+
+def _extent(bounds: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    lows, highs = zip(*bounds, strict=True)
+    return min(lows), max(highs)
 
 
 def random_sum(total: sp.Sum, meaning: Mapping[sp.IndexedBase, RandomVariable]) -> SumOfCopies:

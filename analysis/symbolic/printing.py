@@ -42,11 +42,35 @@ class _Plain(_PositiveFirst, StrPrinter):  # type: ignore[misc]
         return "{" + ", ".join(parts) + "}"
 
     def _print_Sum(self, expr: Any) -> str:
-        (index, low, high) = expr.limits[0]
-        return f"Sum({self._print(expr.function)}, {index}={self._print(low)}..{self._print(high)})"
+        ranges = [
+            f"{i}={self._print(low)}..{self._print(high)}".replace("oo", "infinity")
+            for i, low, high in expr.limits
+        ]
+        name = type(expr).__name__
+        return f"{name}({', '.join([self._print(expr.function), *ranges])})"
+
+    _print_Product = _print_Sum
+
+    def _print_Exp1(self, expr: Any) -> str:
+        return "e"
+
+    def _print_Limit(self, expr: Any) -> str:
+        of, x, end, _ = expr.args
+        return f"lim({self._print(of)}, {x} -> {str(end).replace('oo', 'infinity')})"
+
+    def _print_KroneckerDelta(self, expr: Any) -> str:
+        i, k = map(self._print, expr.args)
+        return f"[{i} = {k}]"
 
     def _print_Derivative(self, expr: Any) -> str:
-        return f"d/d{self._print(expr.variables[0])} {self._print(expr.expr)}"
+        of, order = self._print(expr.expr), len(expr.variables)
+        d = f"d**{order}" if order > 1 else "d"
+        by = [f"d{self._print(x)}" + (f"**{n}" if n > 1 else "") for x, n in expr.variable_count]
+        below = f"({' '.join(by)})" if len(by) > 1 else by[0]
+        if of.isalnum():
+            return f"{d}{of}/{below}"
+        bracketed = f"({of})" if expr.expr.is_Add or expr.expr.is_Mul else of
+        return f"{d}/{below} {bracketed}"
 
 
 class _Latex(_PositiveFirst, LatexPrinter):  # type: ignore[misc]
@@ -55,6 +79,17 @@ class _Latex(_PositiveFirst, LatexPrinter):  # type: ignore[misc]
             base, exponent = self._print(expr.base), self._print(expr.exp)
             return rf"\left({base}\right)^{{{exponent}}}"
         return str(super()._print_Pow(expr))
+
+    def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
+        """A name that is a formula in the notation of prose prints as one."""
+        if expr.name == "eps" or re.search(r"\W", expr.name):
+            return latex_formula(expr.name)
+        return str(super()._print_Symbol(expr, style))
+
+    def _print_KroneckerDelta(self, expr: Any, exp: Any = None) -> str:
+        i, k = map(self._print, expr.args)
+        bracket = rf"\left[{i} = {k}\right]"
+        return bracket if exp is None else rf"{bracket}^{{{exp}}}"
 
     def _print_Function(self, expr: Any, exp: Any = None) -> str:
         """An unknown function may be a derivative: phi' prints as one."""
@@ -85,19 +120,27 @@ def latex_prose(text: str) -> str:
     """Prose in LaTeX's text mode, its formulas in math mode."""
     parts = text.split("`")
     return "".join(
-        f"${_latex_formula(part)}$" if i % 2 else _escape(part) for i, part in enumerate(parts)
+        f"${latex_formula(part)}$" if i % 2 else _escape(part) for i, part in enumerate(parts)
     )
 
 
 _SPECIAL = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 _SPECIAL |= {c: "\\" + c for c in "&%$#_{}"}
 
+_GREEK = "alpha|beta|gamma|delta|eta|kappa|lambda|mu|phi|pi|rho|sigma|tau|chi|Phi|Gamma"
 _FORMULA = (
     (r"\bE\[", r"\\mathbb{E}["),
     (r"\b(Var|Cov)\(", r"\\operatorname{\1}("),
-    (r"(?<![A-Za-z\\])(phi|delta|sigma|lambda|alpha|beta)(?![A-Za-z])", r"\\\1"),
+    (rf"(?<![A-Za-z\\])({_GREEK})(?![A-Za-z])", r"\\\1"),
+    (rf"(?<![A-Za-z\\])d({_GREEK})(?![A-Za-z])", r"d\\\1"),
+    (r"(?<![A-Za-z\\])eps(?![A-Za-z])", r"\\epsilon"),
+    (r"(?<![A-Za-z\\])(exp|log|max|tanh)(?![A-Za-z])", r"\\\1"),
+    (r"(?<![A-Za-z\\])([a-z])hat(?![A-Za-z])", r"\\hat{\1}"),
+    (r"\binfinity\b", r"\\infty"),
     (r"\bsum_", r"\\sum_"),
-    (r"\bsqrt\((\w+)\)", r"\\sqrt{\1}"),
+    (r"\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"),
+    (r"\^\(([^()]*)\)", r"^{\1}"),
+    (r"->", r"\\to "),
     (r"(?<![\\\w{])([a-z]{2,})\(", r"\\operatorname{\1}("),
     (r"_(\w\w+)", r"_{\\mathrm{\1}}"),
     (r"<=", r"\\le "),
@@ -111,7 +154,8 @@ def _escape(text: str) -> str:
     return "".join(_SPECIAL.get(c, c) for c in text)
 
 
-def _latex_formula(text: str) -> str:
+def latex_formula(text: str) -> str:
+    """A formula in the plain notation of prose, as LaTeX."""
     for pattern, replacement in _FORMULA:
         text = re.sub(pattern, replacement, text)
     return text

@@ -2,9 +2,9 @@
 
 `verify` tries, in this order, what is cheap and what is decisive:
 
-1. expanding the difference, with expectations as symbols: a proof if nothing is left;
+1. normal forms of the difference, with expectations as symbols: a proof if nothing is left;
 2. refutation at random points or under random laws, in exact or 30-digit arithmetic;
-3. proofs: generic laws, sums at degree + 1 sizes, normal forms, derivative and boundary value;
+3. proofs: generic laws, sums at degree + 1 sizes, `simplify`, derivative and boundary value;
 4. agreement to 30 digits, which is no proof, must be asked for, and is labelled as what it is.
 """
 
@@ -18,17 +18,23 @@ from enum import StrEnum
 
 import sympy as sp
 from sympy import Expr, Symbol
+from sympy.core.function import AppliedUndef
 
 from analysis.errors import AnalysisError, UnsupportedActivation, Unverified
 from analysis.symbolic import laws
 from analysis.symbolic.discrete import Undecided
-from analysis.symbolic.expectation import Defined, variables
+from analysis.symbolic.expectation import E, variables, written_out
+from analysis.symbolic.indexed import expand_sums
 from analysis.symbolic.pieces import split
 from analysis.symbolic.powersums import degree_bounds, instantiate, symbolic_sizes
+from analysis.symbolic.radicals import vanishes
 
 DIGITS = 30
 AGREEMENT = sp.Float(10) ** (8 - DIGITS)  # relative; what 30-digit evaluation may lose
 RANDOM_POINTS = 3
+COSTLY = (sp.Sum, sp.Integral, sp.Limit, sp.Piecewise)  # to evaluate to 30 digits
+BEYOND_LAWS = (sp.Indexed, sp.Sum, sp.Product, sp.Integral, sp.Derivative, sp.Limit)
+LARGEST_SIZE, SMALL_SIZE = 9, 2  # of integers there; the smaller one where sums are written out
 
 
 class Grade(StrEnum):
@@ -101,11 +107,13 @@ def verify(
         return weakest([verify(a, b, boundary=boundary, numerical=numerical) for a, b in sides])
     if lhs == rhs:
         return Verdict(Grade.NORMAL_FORM, "identical")
+    if not variables(lhs) | variables(rhs):
+        return _verify_algebra(_unfold(lhs), _unfold(rhs), boundary, numerical)
+    if lhs.has(*BEYOND_LAWS) or rhs.has(*BEYOND_LAWS):
+        return _verify_algebra(*_moments_as_symbols(lhs, rhs), boundary, numerical)
     if sp.expand(lhs - rhs) == 0:
         return Verdict(Grade.NORMAL_FORM, "expand")
-    if variables(lhs) | variables(rhs):
-        return _verify_under_laws(lhs, rhs)
-    return _verify_algebra(_unfold(lhs), _unfold(rhs), boundary, numerical)
+    return _verify_under_laws(lhs, rhs, boundary, numerical)
 
 
 def verify_solution(equation: sp.Equality, unknown: Expr, solution: Expr) -> Verdict:
@@ -115,7 +123,7 @@ def verify_solution(equation: sp.Equality, unknown: Expr, solution: Expr) -> Ver
         Unverified: it does not, or the equation is neither linear in the unknown nor purely
             quadratic with unknown and solution positive.
     """
-    if unknown.is_positive and not solution.is_positive:
+    if unknown.is_positive and not written_out(solution).is_positive:
         raise Unverified(f"{unknown} is positive, and {solution} is not known to be")
     u = sp.Dummy(positive=True)
     difference = (equation.lhs - equation.rhs).xreplace({unknown: u})
@@ -132,7 +140,9 @@ def verify_solution(equation: sp.Equality, unknown: Expr, solution: Expr) -> Ver
 # ------------------------------------------------------------------------------ random variables
 
 
-def _verify_under_laws(lhs: Expr, rhs: Expr) -> Verdict:
+def _verify_under_laws(
+    lhs: Expr, rhs: Expr, boundary: tuple[Symbol, Expr] | None, numerical: bool
+) -> Verdict:
     """Compare under explicit laws, with symbolic sizes at enough concrete ones to decide."""
     sizes = sorted(symbolic_sizes(lhs) | symbolic_sizes(rhs), key=str)
     try:
@@ -145,9 +155,10 @@ def _verify_under_laws(lhs: Expr, rhs: Expr) -> Verdict:
     except laws.Refuted as why:
         raise Unverified(str(why)) from None
     except (Undecided, ValueError) as why:
-        if form := _vanishing_form(lhs - rhs):  # an identity between moments, whatever they are
-            return Verdict(Grade.NORMAL_FORM, form)
-        raise Unverified(f"no law decides it: {why}") from None
+        try:  # it may be an identity between moments, whatever they are
+            return _verify_algebra(*_moments_as_symbols(lhs, rhs), boundary, numerical)
+        except Unverified as neither:
+            raise Unverified(f"no law decides it: {why}; as algebra, {neither}") from None
     worst = min(checks, key=lambda check: check.proved)
     evidence = worst.evidence if not worst.proved else checks[-1].evidence
     for n, values in zip(sizes, points, strict=True):
@@ -157,22 +168,26 @@ def _verify_under_laws(lhs: Expr, rhs: Expr) -> Verdict:
     return Verdict(Grade.POLYNOMIAL if sizes else Grade.EVERY_LAW, evidence)
 
 
+def _moments_as_symbols(lhs: Expr, rhs: Expr) -> tuple[Expr, Expr]:
+    lhs, rhs = _unfold(lhs), _unfold(rhs)
+    moments = {e: sp.Dummy(positive=e.is_nonnegative) for e in lhs.atoms(E) | rhs.atoms(E)}
+    return lhs.xreplace(moments), rhs.xreplace(moments)
+
+
 def _deciding_points(difference: Expr, n: Symbol) -> list[int]:
     low, high = degree_bounds(difference, n)
-    first = 1 if low < 0 else 0  # 1/n has no value at 0
-    return list(range(first, first + high - low + 1))
+    return list(range(1, high - low + 2))  # not 0, where 1/n has no value, and n q(n) = 0 always
 
 
 # ------------------------------------------------------------------------------ algebra
 
 
 def _unfold(expression: Expr) -> Expr:
-    """Replace what merely stands for something: definitions, derivatives, polynomial integrals."""
-    while expression.has(Defined):
-        expression = expression.replace(lambda e: isinstance(e, Defined), lambda e: e.definition)
-    expression = expression.replace(
-        lambda e: isinstance(e, sp.Derivative),
-        lambda e: e.doit().doit(),  # the second time for the sums of Kronecker deltas it leaves
+    """Replace what merely stands for something: definitions, derivatives, products, limits,
+    polynomial integrals."""
+    expression = written_out(expression).replace(
+        lambda e: isinstance(e, sp.Derivative | sp.Product | sp.Limit),
+        lambda e: e.doit(sums=False, integrals=False),
     )
     return expression.replace(sp.Integral, _integrate_polynomial)
 
@@ -180,6 +195,8 @@ def _unfold(expression: Expr) -> Expr:
 def _integrate_polynomial(integrand: Expr, limits: Expr) -> Expr:
     """By the power rule; any other integral is left alone, for `integrate` may never return."""
     x, low, high = limits
+    if low == high:
+        return sp.S.Zero
     if not integrand.is_polynomial(x):
         return sp.Integral(integrand, limits)
     antiderivative = sp.Poly(integrand, x).integrate().as_expr()
@@ -189,34 +206,55 @@ def _integrate_polynomial(integrand: Expr, limits: Expr) -> Expr:
 def _verify_algebra(
     lhs: Expr, rhs: Expr, boundary: tuple[Symbol, Expr] | None, numerical: bool
 ) -> Verdict:
-    agreement = _agreement(lhs, rhs)
+    if lhs == rhs:
+        return Verdict(Grade.NORMAL_FORM, "identical, written out")
+    if integrals := _certified_integrals(lhs, rhs):
+        lhs, rhs = lhs.xreplace(integrals), rhs.xreplace(integrals)
+        verdict = _verify_algebra(lhs, rhs, boundary, numerical)
+        return weakest([Verdict(Grade.DERIVATIVE, "antiderivatives"), verdict])
     difference = lhs - rhs
+    if not difference.has(*COSTLY):
+        _agreement(lhs, rhs, points=1)
     if form := _vanishing_form(difference):
         return Verdict(Grade.NORMAL_FORM, form)
-    if boundary is not None:
-        v, v0 = boundary
-        slope, value = sp.diff(difference, v), difference.subs(v, v0)
-        if (slope == 0 or _vanishing_form(slope)) and (value == 0 or _vanishing_form(value)):
-            return Verdict(Grade.DERIVATIVE, f"d/d{v}, and the value at {v} = {v0}")
-    if (integrated := _certified_integrals(difference)) is not None and _vanishing_form(integrated):
-        return Verdict(Grade.DERIVATIVE, "antiderivatives")
+    if boundary is not None and _equal_slope_and_value(difference, *boundary):
+        return Verdict(Grade.DERIVATIVE, f"d/d{boundary[0]}, and the value at {boundary[1]}")
+    agreement = None
+    if numerical or not difference.has(sp.Integral):
+        agreement = _agreement(lhs, rhs, RANDOM_POINTS)
+    if _simplifies_to_zero(difference):
+        return Verdict(Grade.NORMAL_FORM, "simplify")
     if numerical and agreement is not None:
         return Verdict(Grade.NUMERICAL, f"{RANDOM_POINTS} points, differing by {agreement:.0e}")
     raise Unverified("no check could establish it, and none refuted it")
 
 
+def _equal_slope_and_value(difference: Expr, v: Symbol, v0: Expr) -> bool:
+    slope, value = sp.diff(difference, v), _unfold(difference.subs(v, v0))
+    return bool(_vanishing_form(slope) and _vanishing_form(value))
+
+
 def _vanishing_form(difference: Expr) -> str | None:
-    """The name of the first normal form in which the difference is 0."""
+    """The name of a normal form in which the difference is 0."""
     if difference.has(sp.Piecewise) and len(difference.free_symbols) == 1:
         (x,) = difference.free_symbols
         return "expand, branch by branch" if _vanishes_on_each_piece(difference, x) else None
-    for form in (sp.expand, sp.cancel, sp.simplify):
-        try:
-            if form(difference) == 0:
-                return str(form.__name__)
-        except (sp.PolynomialError, NotImplementedError):
-            continue
-    return None
+    try:
+        if difference.has(sp.Sum):
+            return "multiply out under the sums" if vanishes(expand_sums(difference)) else None
+        return "multiply out, with roots as symbols" if vanishes(difference) else None
+    except sp.PolynomialError:
+        return None
+
+
+def _simplifies_to_zero(difference: Expr) -> bool:
+    """By SymPy's heuristics, which may take long on what is not 0."""
+    if difference.has(sp.Piecewise, sp.Sum, sp.Integral):
+        return False
+    try:
+        return bool(sp.simplify(difference) == 0)
+    except (sp.PolynomialError, NotImplementedError):
+        return False
 
 
 def _vanishes_on_each_piece(difference: Expr, x: Symbol) -> bool:
@@ -231,29 +269,33 @@ def _vanishes_on_each_piece(difference: Expr, x: Symbol) -> bool:
     )
 
 
-def _certified_integrals(expression: Expr) -> Expr | None:
-    """The expression with its Gaussian expectations in closed form, each proved; None without."""
+def _certified_integrals(lhs: Expr, rhs: Expr) -> dict[Expr, Expr]:
+    """The closed form of each Gaussian expectation that has one, each proved."""
     from analysis.symbolic.gaussian import GaussianExpectation, certified
 
-    values = {node: certified(*node.args) for node in expression.atoms(GaussianExpectation)}
-    if not values or None in values.values():
-        return None
-    return expression.xreplace(values)
+    nodes = lhs.atoms(GaussianExpectation) | rhs.atoms(GaussianExpectation)
+    try:
+        values = {node: certified(*node.args) for node in nodes}
+    except AnalysisError as why:
+        raise Unverified(f"an expectation does not exist: {why}") from None
+    return {node: value for node, value in values.items() if value is not None}
 
 
-def _agreement(lhs: Expr, rhs: Expr) -> float | None:
+def _agreement(lhs: Expr, rhs: Expr, points: int) -> float | None:
     """The largest relative difference at random points, None where they cannot be evaluated.
 
     Raises:
         Unverified: the sides differ.
     """
-    symbols = sorted(lhs.free_symbols | rhs.free_symbols, key=str)
-    if not all(isinstance(s, Symbol) for s in symbols):
-        return None  # indexed quantities have no single value
+    lhs, rhs = _with_known_functions(lhs), _with_known_functions(rhs)
+    labels = {base.label for base in lhs.atoms(sp.IndexedBase) | rhs.atoms(sp.IndexedBase)}
+    free = sorted(lhs.free_symbols | rhs.free_symbols, key=str)
+    symbols = [s for s in free if isinstance(s, Symbol) and s not in labels]
+    largest = SMALL_SIZE if lhs.has(sp.Sum) or rhs.has(sp.Sum) else LARGEST_SIZE
     rng = random.Random(0)
     worst = 0.0
-    for _ in range(RANDOM_POINTS):
-        point = {s: _random_value(s, rng) for s in symbols}
+    for _ in range(points):
+        point = {s: _random_value(s, rng, largest) for s in symbols}
         a, b = _number(lhs, point), _number(rhs, point)
         if a is None or b is None:
             return None
@@ -265,9 +307,22 @@ def _agreement(lhs: Expr, rhs: Expr) -> float | None:
     return worst
 
 
-def _random_value(symbol: Symbol, rng: random.Random) -> Expr:
+def _with_known_functions(expression: Expr) -> Expr:
+    """The expression with a random polynomial for each unknown function, always the same."""
+    if not expression.has(AppliedUndef):
+        return expression
+
+    def polynomial(f: Expr) -> Expr:
+        rng = random.Random(f.func.__name__)
+        return sp.Add(*(rng.randint(1, 9) * f.args[0] ** power for power in range(4)))
+
+    known = expression.replace(lambda e: isinstance(e, AppliedUndef), polynomial)
+    return known.doit(sums=False, integrals=False)
+
+
+def _random_value(symbol: Expr, rng: random.Random, largest: int) -> Expr:
     if symbol.is_integer:
-        return sp.Integer(rng.randint(1, 9))
+        return sp.Integer(rng.randint(1, largest))
     return sp.Rational(
         rng.randint(1, 999) * (1 if symbol.is_positive else rng.choice((-1, 1))), 1000
     )
@@ -278,6 +333,10 @@ def _number(expression: Expr, point: dict[Symbol, Expr]) -> Expr | None:
     from analysis.symbolic.gaussian import GaussianExpectation
 
     expression = expression.xreplace(point)
+    if any(sp.oo in limits for total in expression.atoms(sp.Sum) for limits in total.limits):
+        return None
+    if expression.has(sp.Indexed):
+        expression = _with_random_elements(expression)
     nodes = expression.atoms(GaussianExpectation)
     if nodes:
         from analysis.symbolic.quadrature import evaluate
@@ -288,3 +347,12 @@ def _number(expression: Expr, point: dict[Symbol, Expr]) -> Expr | None:
             return None
     value = sp.N(expression, DIGITS, maxn=400)
     return value if value.is_number and value.is_finite and value.is_comparable else None
+
+
+def _with_random_elements(expression: Expr) -> Expr:
+    """The expression with its sums written out and numbers for the elements, always the same."""
+    expression = expression.doit()
+    elements = sorted(expression.atoms(sp.Indexed), key=str)
+    return expression.xreplace(
+        {e: _random_value(e, random.Random(str(e)), LARGEST_SIZE) for e in elements}
+    )

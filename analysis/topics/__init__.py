@@ -21,6 +21,48 @@ REGISTRY = {
     "lecun": "glorot:lecun",
     "glorot": "glorot:glorot",
     "he": "he:he",
+    # inputs and identical units
+    "batch-mean": "batch_statistics:batch_mean",
+    "same-sign-gradients": "zigzag:same_sign_gradients",
+    "zig-zag": "zigzag:zig_zag",
+    "identical-units": "identical_units:identical_units",
+    "dead-units": "finite_width:dead_units",
+    # activations and weights
+    "tanh-loss": "saturating:tanh_loss",
+    "sigmoid": "saturating:sigmoid",
+    "selu": "selu:selu",
+    "torch-default": "weight_laws:torch_default",
+    "truncated-normal": "weight_laws:truncated_normal",
+    # finite width
+    "finite-width": "finite_width:finite_width",
+    "weight-kurtosis": "finite_width:weight_kurtosis",
+    "orthogonal": "finite_width:orthogonal",
+    "log-norm": "finite_width:log_norm",
+    # depth
+    "price-theorem": "kernels:price_theorem",
+    "arccosine-kernel": "kernels:arccosine_kernel",
+    "arcsine-kernel": "kernels:arcsine_kernel",
+    "edge-of-chaos": "edge_of_chaos:edge_of_chaos",
+    "residual": "residual:residual",
+    "residual-normalised": "residual:residual_normalised",
+    # convolution and pooling
+    "conv-padding": "convolution:conv_padding",
+    "average-pooling": "pooling:average_pooling",
+    "max-pooling": "pooling:max_pooling",
+    # normalisation
+    "standardisation": "batchnorm:standardisation",
+    "batchnorm": "batchnorm:batchnorm",
+    "gaussian-poincare": "batchnorm_depth:gaussian_poincare",
+    "batchnorm-depth": "batchnorm_depth:batchnorm_depth",
+    "batchnorm-finite-batch": "batchnorm_depth:batchnorm_finite_batch",
+    "batch-variance": "batch_statistics:batch_variance",
+    "moving-average": "batch_statistics:moving_average",
+    "weight-decay-under-batchnorm": "weight_decay:weight_decay_under_batchnorm",
+    "layernorm": "layernorm:layernorm",
+    "groupnorm": "layernorm:groupnorm",
+    "rmsnorm": "layernorm:rmsnorm",
+    "dropout": "dropout:dropout",
+    "variance-shift": "dropout:variance_shift",
 }
 """Name of the derivation -> module in this package, and function without arguments."""
 

@@ -45,7 +45,9 @@ def test_lemma_a_by_differentiation(k: int) -> None:
     assert lemma_a_holds(k)
 
 
-@pytest.mark.parametrize(("k", "p"), [(0, 1), (1, 1), (3, 1), (0, 2), (2, 2), (4, 2)])
+@pytest.mark.parametrize(
+    ("k", "p"), [(0, 1), (1, 1), (3, 1), (0, 2), (2, 2), (4, 2), (1, 3), (3, 3)]
+)
 def test_lemma_b_by_differentiation(k: int, p: int) -> None:
     assert lemma_b_holds(k, p)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import sympy as sp
 
 from analysis.symbolic.derivation import Derivation
-from analysis.symbolic.expectation import E, RandomVariable, independence
+from analysis.symbolic.expectation import E, Named, RandomVariable, independence
+from analysis.symbolic.gaussian import GaussianExpectation
+from analysis.symbolic.reading import X
 from analysis.topics import derivations, derive
 
 
@@ -28,6 +31,38 @@ def test_text_of_a_small_derivation() -> None:
         "  grade    [G], the weakest of these:",
         "           [G] proved for every law that satisfies the hypotheses",
     ]
+
+
+def test_a_long_reason_is_wrapped_beside_its_formula() -> None:
+    W, Y = RandomVariable("W"), RandomVariable("Y")
+    reason = "a reason that takes more than the columns which are left for it"
+    text = Derivation("square", "", E((W * Y) ** 2)).step(reason, independence).text()
+    (start,) = (i for i, line in enumerate(text.splitlines()) if "[G] a reason" in line)
+    first, second = text.splitlines()[start : start + 2]
+    assert f"{first.split('[G] ')[1]} {second.strip()}" == reason
+    assert second.index(second.strip()) == first.index("a reason")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [
+        (sp.pi / (sp.pi - 1), "1.46694220692426"),  # mpmath, 15 digits
+        (GaussianExpectation(sp.tanh(X) ** 2, X), "0.3942944903978"),
+        (Named("t", sp.sqrt(2)), "1.4142135623731"),
+        (1 - sp.Rational(15, 16) ** 5, "0.275803565979004"),
+        (sp.Rational(5, 12), ""),
+        (sp.Symbol("n") * sp.pi, ""),
+    ],
+)
+def test_a_number_that_is_no_simple_fraction_shows_its_digits(value: sp.Expr, digits: str) -> None:
+    text = Derivation("number", "", Named("c", value)).step("definition", value).text()
+    latex = Derivation("number", "", Named("c", value)).step("definition", value).latex()
+    if digits:
+        assert f"~ {digits}" in text
+        assert rf"\approx {digits}" in latex
+    else:
+        assert "~" not in text
+        assert "approx" not in latex
 
 
 @pytest.mark.parametrize("name", derivations())

@@ -7,6 +7,7 @@ import sympy as sp
 
 from analysis.symbolic.expectation import (
     E,
+    Named,
     RandomVariable,
     SumOfCopies,
     Var,
@@ -73,11 +74,21 @@ def test_variance_of_the_sample_variance() -> None:
 
 
 def test_degree_bounds_enclose_the_true_degree() -> None:
-    assert degree_bounds(Var(total(1)), n) == (0, 2)
-    assert degree_bounds(E(total(1) ** 2) / n + n, n) == (-1, 1)
+    assert degree_bounds(Var(total(1)), n) == (1, 2)
+    assert degree_bounds(E(total(1) ** 2) / n + n, n) == (0, 1)
     assert degree_bounds(E(X), n) == (0, 0)
     with pytest.raises(ValueError, match="polynomial"):
         degree_bounds(1 / (n + 1), n)
+
+
+def test_a_moment_of_sums_is_divisible_by_their_number() -> None:
+    """Unless single copies, or constants, stand beside the sums."""
+    assert degree_bounds(E(total(1) ** 4) / n**4, n) == (-3, 0)
+    assert degree_bounds(E(total(1)) ** 2, n) == (2, 2)
+    assert degree_bounds(E(total(1) * E(total(1))), n) == (2, 2)
+    assert degree_bounds(E((1 + total(1)) ** 2), n) == (0, 2)
+    assert degree_bounds(E(Named("z", 1 + total(1)) ** 2), n) == (0, 2)
+    assert degree_bounds(E(X * total(1)), n) == (0, 1)
 
 
 def test_instantiate_writes_out_only_sums_of_known_size() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from analysis.symbolic.expectation import E, RandomVariable, SumOfCopies, Var
+from analysis.symbolic.expectation import E, Named, RandomVariable, SumOfCopies, Var
 from analysis.symbolic.printing import latex, latex_prose, plain, plain_prose
 
 W = RandomVariable("W")
 delta = RandomVariable("delta", exchangeable=True)
 n = sp.Symbol("n_in", positive=True)
 x = sp.Symbol("x", real=True)
-i = sp.Symbol("i", integer=True)
+i, k = sp.symbols("i k", integer=True)
+w = sp.IndexedBase("w", real=True)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,14 @@ i = sp.Symbol("i", integer=True)
         (SumOfCopies(W * delta, i, n), "Sum(W_i*delta_i, i=1..n_in)"),
         (sp.Piecewise((0, x <= 0), (x, True)), "{0 if x <= 0, x otherwise}"),
         (delta.copy(1), "delta'"),
+        (sp.Sum(w[i] * w[k], (i, 1, n), (k, 1, sp.oo)), "Sum(w[i]*w[k], i=1..n_in, k=1..infinity)"),
+        (sp.Product(1 + 1 / i, (i, 1, n)), "Product(1 + 1/i, i=1..n_in)"),
+        (sp.KroneckerDelta(i, k), "[i = k]"),
+        (sp.Limit((1 + 1 / n) ** n, n, sp.oo), "lim((1 + 1/n_in)^n_in, n_in -> infinity)"),
+        (sp.Derivative(x + n, x), "d/dx (n_in + x)"),
+        (sp.Derivative(sp.Function("f")(x), x, x), "d^2/dx^2 f(x)"),
+        (sp.Derivative(sp.Function("f")(x, n), x, n), "d^2/(dx dn_in) f(x, n_in)"),
+        (sp.E * n, "e*n_in"),
     ],
 )
 def test_plain(expression: sp.Expr, expected: str) -> None:
@@ -37,10 +46,25 @@ def test_plain(expression: sp.Expr, expected: str) -> None:
         (SumOfCopies(W, i, n) ** 2, r"\left(\sum_{i=1}^{n_{in}} W_{i}\right)^{2}"),
         (delta.copy(1), r"\delta'"),
         (sp.Function("phi'")(x) ** 2, r"\phi'\left(x\right)^{2}"),
+        (sp.KroneckerDelta(i, k), r"\left[i = k\right]"),
+        (Named("E[yhat^2]", W), r"\mathbb{E}[\hat{y}^2]"),
     ],
 )
 def test_latex(expression: sp.Expr, expected: str) -> None:
     assert latex(expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("d/drho E[f(u)] -> 0", r"d/d\rho \mathbb{E}[f(u)] \to  0"),
+        ("Phi(z)^(k - 1)", r"\Phi(z)^{k - 1}"),
+        ("exp(t z), log Gamma(x)", r"\exp(t z), \log \Gamma(x)"),
+        ("yhat_i/sqrt(v + eps)", r"\hat{y}_i/\sqrt{v + \epsilon}"),
+    ],
+)
+def test_a_formula_in_prose(formula: str, expected: str) -> None:
+    assert latex_prose(f"`{formula}`") == f"${expected}$"
 
 
 def test_prose_marks_its_formulas() -> None:

@@ -29,6 +29,7 @@ from analysis.symbolic.expectation import (
     unfold,
     zero_mean,
 )
+from analysis.symbolic.indexed import expand_sums
 from analysis.symbolic.powersums import equality_patterns
 
 RULES = (
@@ -61,6 +62,8 @@ def _mutants(e: Expr) -> Iterator[Expr]:
                 yield sp.Eq(*sides, evaluate=False)
         return
     yield from (2 * e, -e, e + 1, e**2)
+    if e.is_number:
+        yield from (e - 1, e + sp.Rational(1, 2))
     yield from _swapped(e)
     yield from _changed_inside(e)
 
@@ -125,4 +128,6 @@ def _equal_by_rules(claim: Claim, a: Expr, b: Expr) -> bool:
         difference = difference.replace(lambda e: isinstance(e, Defined), lambda e: e.definition)
     for rule in RULES:
         difference = rule(difference)
+    if difference.has(sp.Sum):
+        difference = expand_sums(difference)
     return bool(sp.simplify(difference) == 0)

@@ -30,7 +30,7 @@ def test_no_wrong_mutant_is_accepted(name: str) -> None:
         passed = [mutant for mutant in of_this_step if accepted(step.claim, mutant)]
         for mutant in passed:
             assert still_true(step.claim, mutant), f"{step.name}: {step.lhs} = {mutant}"
-        assert len(passed) < len(of_this_step), f"nothing is refused for {step.rhs}"
+        assert len(of_this_step) - len(passed) >= 3, f"too little is refused for {step.rhs}"
         refused += len(of_this_step) - len(passed)
     assert refused >= 20
 
