@@ -65,7 +65,12 @@ def cross_entropy(
 
 def _all_count(target: Tensor, ignore_index: int) -> bool:
     """Whether it is known that no class number is the one to be ignored."""
-    return not target.node.is_abstract and not (target.node.data == ignore_index).any()
+    if target.node.is_abstract:
+        return False
+    labels = target.node.data
+    if ignore_index < 0:  # the usual case, and the cheaper question
+        return not labels.size or bool(np.minimum.reduce(labels, axis=None) >= 0)
+    return not (labels == ignore_index).any()
 
 
 def _class_axis(scores: Tensor) -> int:
@@ -140,7 +145,8 @@ def _check_class_numbers(scores: Tensor, target: Tensor, ignore_index: int) -> N
     if target.node.is_abstract or not target.numel():
         return
     labels, classes = target.node.data, scores.shape[axis]
-    if labels.min() < 0 or labels.max() >= classes:
+    lowest, highest = np.minimum.reduce(labels, axis=None), np.maximum.reduce(labels, axis=None)
+    if lowest < 0 or highest >= classes:
         real = labels[labels != ignore_index]
         if real.size and (real.min() < 0 or real.max() >= classes):
             raise ArgumentError(
