@@ -72,6 +72,45 @@ def test_derivative_and_boundary_value() -> None:
         verify(lhs, rhs + 1, boundary=(b, sp.S.Zero))
 
 
+ELEMENT, F = sp.IndexedBase("y", real=True), sp.Function("f")(x)
+FIRST, SECOND = (sp.Sum(ELEMENT[i] ** power, (i, 1, N)) for power in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("lhs", "rhs", "wrong"),
+    [
+        (sp.Sum((ELEMENT[i] - b) ** 2, (i, 1, N)), SECOND - 2 * b * FIRST + N * b**2, SECOND),
+        (sp.Derivative(F * sp.exp(x), x), (F + F.diff(x)) * sp.exp(x), F * sp.exp(x)),
+        (
+            E(X) * sp.Sum(ELEMENT[i], (i, 1, N)),
+            sp.Sum(E(X) * ELEMENT[j], (j, 1, N)),
+            E(X) * ELEMENT[1],
+        ),
+        (sp.Product(1 + b, (i, 1, N)) * E(X), (1 + b) ** N * E(X), (1 + b) ** N),
+        (sp.Limit((1 + b / n) ** n, n, sp.oo), sp.exp(b), sp.exp(2 * b)),
+    ],
+    ids=str,
+)
+def test_sums_unknown_functions_products_and_limits(lhs: Expr, rhs: Expr, wrong: Expr) -> None:
+    assert verify(lhs, rhs).grade is Grade.NORMAL_FORM
+    with pytest.raises(Unverified):
+        verify(lhs, wrong)
+
+
+def test_an_integral_by_its_slope_and_value() -> None:
+    integral = sp.Integral(1 / sp.sqrt(1 - u**2), (u, 0, x))
+    assert verify(integral, sp.asin(x), boundary=(x, sp.S.Zero)).grade is Grade.DERIVATIVE
+    for wrong in (2 * sp.asin(x), sp.asin(x) + 1, sp.acos(x)):
+        with pytest.raises(Unverified):
+            verify(integral, wrong, boundary=(x, sp.S.Zero))
+
+
+def test_a_sum_may_hold_for_one_size_only() -> None:
+    """N = 2 would not tell the two apart."""
+    with pytest.raises(Unverified):
+        verify(sp.Sum(i * ELEMENT[i], (i, 1, N)), ELEMENT[1] + 2 * ELEMENT[2])
+
+
 def test_thirty_digits_must_be_asked_for_and_are_no_proof() -> None:
     lhs = GaussianExpectation(sp.tanh(x) ** 2, x)
     rhs = 1 - GaussianExpectation(1 / sp.cosh(x) ** 2, x)
