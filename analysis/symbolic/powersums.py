@@ -130,17 +130,20 @@ def degree_bounds(expression: Expr, n: Symbol) -> tuple[int, int]:
 
 
 def _moment_bounds(product: Expr, n: Symbol) -> tuple[int, int]:
-    """The bounds of E[product], which is divisible by n if it is of sums over n copies.
+    """The bounds of E[product]: a moment of sums over n copies alone is divisible by n.
 
-    That is, unless single copies stand outside the sums.
+    Raises:
+        ValueError: copies are summed that also stand alone, but for the first, or in sums of
+            another size: such a moment is polynomial in n only where n is large enough.
     """
     low, high = degree_bounds(product, n)
-    bases = [factor.as_base_exp()[0] for factor in sp.Mul.make_args(product)]
-    summed = {b for b in bases if isinstance(b, SumOfCopies) and b.size == n}
-    inside, outside = (
-        {v.group for b in part for v in free_variables(b)} for part in (summed, set(bases) - summed)
-    )
-    return low + bool(summed and not inside & outside), high
+    bases = {factor.as_base_exp()[0] for factor in sp.Mul.make_args(product)}
+    sums = {b for b in bases if isinstance(b, SumOfCopies) and b.size == n}
+    summed = {v.group for b in sums for v in free_variables(b)}
+    beside = [b for b in bases - sums if summed & {v.group for v in free_variables(b)}]
+    if any(b.has(SumOfCopies) or any(v.index for v in free_variables(b)) for b in beside):
+        raise ValueError(f"{product} is not polynomial in {n}, but for large {n}")
+    return low + bool(sums and not beside), high
 
 
 def _extent(bounds: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def _powers_of_exponentials(expression: Expr) -> Expr:
     new: dict[Expr, Expr] = {}
     for base in {base for _, base in exponents.values()}:
         step = sp.gcd_list([r for r, b in exponents.values() if b == base])
-        symbol = sp.Dummy(positive=True)
+        symbol = sp.Dummy()
         new |= {e: symbol ** (r / step) for e, (r, b) in exponents.items() if b == base}
     return expression.xreplace(new)
 

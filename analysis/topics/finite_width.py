@@ -79,41 +79,44 @@ def weight_kurtosis() -> Derivation:
     derivation = Derivation(
         "weight-kurtosis",
         "the second moment of a relu layer's mean square, over weights of any symmetric law",
-        E(z**4) / (2 * N) + (1 - 1 / N) * E((2 * square) ** 2) / 4,
+        E(z**4) / (2 * N) + (1 - 1 / N) * E(square**2),
         given=(
             "`z = sum_j W_j y_j` is the pre-activation of one of the layer's `n` units; `M` and "
             "`Q` are the means of `y_j^2` and `y_j^4`, `j = 1..n_in`",
             "all weights are independent and symmetric, with He's variance `2/n_in` and kurtosis "
             "`kappa`; given the layer before, `E[z^2] = 2 M`, and two units are independent",
-            "relu keeps half of each; so this is the square of the mean of `relu(z_i)^2`, by equal "
-            "and by unequal indices",
+            "relu keeps half of each, `z^4/2` and `z^2/2` on average; so this is the square of the "
+            "mean of `relu(z_i)^2`, `i = 1..n`, by equal and by unequal indices; a prime marks "
+            "another input",
         ),
         uses=(derive("dense-forward"), derive("he")),
     )
-    excess = E(w**4) - 3 * E(w**2) ** 2
-    in_weights = 3 * N_IN**2 * E(w**2) ** 2 * E(square**2) + N_IN * excess * E(fourth)
-    he = {E(w**2): 2 / N_IN, E(w**4): KAPPA * (2 / N_IN) ** 2}
-    result = (1 + 5 / N) * E(square**2) + 2 * (KAPPA - 3) * E(fourth) / (N * N_IN)
+    pairs = E(y**2 * y.copy(1) ** 2)
+    of_unit = N_IN * E(w**4) * E(y**4) + 3 * N_IN * (N_IN - 1) * E(w**2) ** 2 * pairs
+    of_layer = (E(y**4) + (N_IN - 1) * pairs) / N_IN
     derivation = (
-        derivation.lemma("one unit, by equal and unequal indices", E(z**4), in_weights)
-        .step(
-            "the lemma",
-            in_weights / (2 * N) + (1 - 1 / N) * E(square**2),
-            where={E(z**4): in_weights},
-        )
-        .step("He's variance, and the kurtosis", result, where=he)
+        derivation.lemma("one unit, by equal and unequal indices", E(z**4), of_unit)
+        .lemma("the layer before, likewise", E(square**2), of_layer)
+        .lemma("and", E(fourth), E(y**4))
     )
-    return derivation.remark(
-        "the mean of the fourth powers goes on to the next layer as",
-        in_weights / 2,
-        6 * E(square**2) + 2 * (KAPPA - 3) * E(fourth) / N_IN,
-        where=he,
-    ).remark(
-        "normal weights",
-        result,
-        (1 + 5 / N) * E(square**2),
-        assumption="`kappa = 3`",
-        where={KAPPA: sp.Integer(3)},
+    he = {E(w**2): 2 / N_IN, E(w**4): KAPPA * (2 / N_IN) ** 2}
+    lemmas = {E(z**4): of_unit.xreplace(he), E(square**2): of_layer, E(fourth): E(y**4)}
+    result = (1 + 5 / N) * E(square**2) + 2 * (KAPPA - 3) * E(fourth) / (N * N_IN)
+    return (
+        derivation.step("the lemmas, He's variance, and the kurtosis", result, where=lemmas)
+        .remark(
+            "the mean of the fourth powers goes on to the next layer as",
+            E(z**4) / 2,
+            6 * E(square**2) + 2 * (KAPPA - 3) * E(fourth) / N_IN,
+            where=lemmas,
+        )
+        .remark(
+            "normal weights",
+            result,
+            (1 + 5 / N) * E(square**2),
+            assumption="`kappa = 3`",
+            where={KAPPA: sp.Integer(3)},
+        )
     )
 
 

@@ -89,6 +89,15 @@ def test_a_moment_of_sums_is_divisible_by_their_number() -> None:
     assert degree_bounds(E((1 + total(1)) ** 2), n) == (0, 2)
     assert degree_bounds(E(Named("z", 1 + total(1)) ** 2), n) == (0, 2)
     assert degree_bounds(E(X * total(1)), n) == (0, 1)
+    assert degree_bounds(E(RandomVariable("Y") * total(1)), n) == (1, 1)
+
+
+def test_copies_that_may_or_may_not_be_summed_are_refused() -> None:
+    """E[X'' (X + X' + ...)] is n E[X]^2 up to n = 2, and not from 3 on."""
+    with pytest.raises(ValueError, match="large n"):
+        degree_bounds(E(X.copy(2) * total(1)), n)
+    with pytest.raises(ValueError, match="large n"):
+        degree_bounds(E(total(1) * SumOfCopies(X, i, n + 1)), n)
 
 
 def test_instantiate_writes_out_only_sums_of_known_size() -> None:
