@@ -28,7 +28,9 @@ LAYOUT = """
     reshape flatten squeeze unsqueeze transpose permute expand split chunk unbind flip roll
     repeat tile movedim swapaxes tril triu diag diagonal
 """
-PICKING = "gather scatter scatter_add index_select take_along_dim sort argsort topk"
+PICKING = """
+    gather scatter scatter_add index_select take_along_dim repeat_interleave sort argsort topk
+"""
 METHODS = " ".join((POINTWISE, REDUCTIONS, PRODUCTS, LAYOUT, PICKING)).split()
 """Both functions of `tg` and methods of `Tensor`."""
 

@@ -294,5 +294,20 @@ def test_positions_unknown_to_a_trace() -> None:
     assert x[abstract((2,), np.int64)].shape == (2,)
     with pytest.raises(TraceError):
         x[x > 0]
+    x[abstract((2,), np.int64)] = 0.0
+    assert x.node.op is tg.ops.where
+
+
+def test_a_mask_of_the_whole_shape_needs_no_positions() -> None:
+    x = abstract((2, 3))
+    x[x > 0] = 0.0
+    assert x.shape == (2, 3)
+    y = tg.tensor([[1.0, -2.0], [-3.0, 4.0]])
+    v = tg.tensor(5.0, requires_grad=True)
+    y[y < 0] = v
+    assert y.tolist() == [[1, 5], [5, 4]]
+    y.sum().backward()
+    assert v.grad is not None
+    assert v.grad.item() == 2
     with pytest.raises(TraceError):
-        x[abstract((2,), np.int64)] = 0.0
+        x[x > 0] = tg.ones(3)

@@ -65,6 +65,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "roll": lambda x: np.roll(x, 2),
     "roll an axis": lambda x: np.roll(x, 1, axis=1),
     "tile": lambda x: np.tile(x, (2, 1)),
+    "repeat": lambda x: np.repeat(x, 2, 1),
     "where": lambda x: np.where(x > 0, x, 0.0),
     "clip": lambda x: np.clip(x, -1, 1),
     "clip at one end": lambda x: np.clip(x, None, 1.0),

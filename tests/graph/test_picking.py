@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 import tinygrad_edu as tg
 from tests.graph.linear import check_linear
 from tests.ops.samples import arrays, seeds, shapes
-from tinygrad_edu.errors import AxisError, DTypeError, IndexingError, ShapeError, TinygradError
+from tinygrad_edu.errors import (
+    ArgumentError,
+    AxisError,
+    DTypeError,
+    IndexingError,
+    ShapeError,
+    TinygradError,
+)
 from tinygrad_edu.graph.tensor import abstract
 
 
@@ -122,6 +129,18 @@ def test_index_select(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     check_linear(lambda t: t.index_select(axis, tg.tensor(row)), lambda a: np.take(a, row, axis), x)
 
 
+@given(positions())
+def test_repeat_interleave(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    x, index, axis = case
+    times = np.resize(index.ravel() + 1, x.shape[axis]) if index.size else np.array(2)
+    check_linear(
+        lambda t: t.repeat_interleave(tg.tensor(times), axis),
+        lambda a: np.repeat(a, times, axis),
+        x,
+    )
+    check_linear(lambda t: np.repeat(t, 3), lambda a: np.repeat(a, 3), x)
+
+
 def test_what_argmax_and_argsort_return_fits() -> None:
     x = tg.tensor([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]])
     assert x.take_along_dim(x.argmax(1, keepdim=True), 1).tolist() == [[3], [6]]
@@ -191,6 +210,9 @@ P, F = tg.tensor([[0, 1]]), tg.tensor([[0.0, 1.0]])
         (lambda x: x.scatter(1, P - 1, F), IndexingError, "scatter: position -1"),
         (lambda x: x.index_select(0, P[0] + 1), IndexingError, "index_select: position 2"),
         (lambda x: x.index_select(0, P), ShapeError, r"index_select: .*\(1, 2\)"),
+        (lambda x: x.repeat_interleave(P[0], 1), ShapeError, r"repeat_interleave: .*\(2,\) for 3"),
+        (lambda x: x.repeat_interleave(-1), ArgumentError, "repeat_interleave: .*-1 times"),
+        (lambda x: x.repeat_interleave(0.5), DTypeError, "repeat_interleave: .*float32"),
         (lambda x: x.take_along_dim(P + 2, 1), IndexingError, "take_along_dim|gather: position 3"),
         (lambda x: x.take_along_dim(P[0], 1), ShapeError, "take_along_dim: .*as many axes"),
         (lambda x: x.take_along_dim(tg.zeros(3, 2).long(), 1), ShapeError, "take_along_dim: .*bro"),

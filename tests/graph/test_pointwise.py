@@ -176,3 +176,8 @@ def test_clip_is_clamp() -> None:
     x = tg.tensor([-2.0, 0.5, 2.0])
     assert x.clip(-1, 1).tolist() == x.clamp(-1, 1).tolist() == [-1, 0.5, 1]
     assert tg.clip(x, max=1).tolist() == [-2, 0.5, 1]
+
+
+def test_where_as_a_method() -> None:
+    x = tg.tensor([1.0, -2.0])
+    assert x.where(x > 0, 0).tolist() == [1, 0]

@@ -372,6 +372,21 @@ def _scatter(x: Array, *indices: Array, key: Key, shape: tuple[int, ...]) -> Arr
 
 
 @st.composite
+def writings(draw: Any) -> Sample:
+    """The index arrays of a key that has some, for an array of this shape."""
+    shape = draw(shapes(min_dims=1))
+    key, indices = draw(keys(shape).filter(lambda drawn: drawn[1]))
+    return Sample(tuple(indices), {"key": key, "shape": shape})
+
+
+def _last_writer(*indices: Array, key: Key, shape: tuple[int, ...]) -> Array:
+    """Element for element: nothing written later goes to the same place."""
+    places = np.arange(np.prod(shape, dtype=int)).reshape(shape)[key.fill(indices)]
+    flat = places.ravel().tolist()
+    return np.array([p not in flat[i + 1 :] for i, p in enumerate(flat)]).reshape(places.shape)
+
+
+@st.composite
 def concatenations(draw: Any) -> Sample:
     """Arrays that differ along one axis at most."""
     shape = draw(shapes(min_dims=1))
@@ -429,6 +444,7 @@ STRUCTURE: dict[str, Case] = {
         lambda x, axis, keepdims: _last_of_order(-x, axis, keepdims),
     ),
     "argsort": Case(orders(), order_of),
+    "last_writer": Case(writings(), _last_writer),
     "cast": Case(casts(), lambda x, dtype: x.astype(dtype)),
     "matmul": Case(products(), lambda a, b: np.einsum("...ij,...jk->...ik", a, b)),
 }

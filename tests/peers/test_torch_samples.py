@@ -34,11 +34,11 @@ tangents of the samples magnify roundings a thousandfold, second derivatives onc
 
 SAME = """
     abs acos add all amax amin any arange argmax argmin argsort asin atan bmm cat ceil chunk
-    clamp cos cosh count_nonzero cumprod cumsum diag diagonal div dot eq erf exp expand
-    expm1 eye flatten flip floor floor_divide fmod full full_like gather ge gt index_select
-    isfinite isinf isnan le linspace log log1p log_softmax logical_and logical_not logical_or
-    logical_xor logsumexp lt masked_fill matmul max maximum mean min minimum mm movedim mul mv
-    ne neg norm ones ones_like outer permute pow prod remainder repeat reshape roll round
+    clamp cos cosh count_nonzero cumprod cumsum diag diagonal div dot eq erf exp expand expm1
+    eye flatten flip floor floor_divide fmod full full_like gather ge gt index_select isfinite
+    isinf isnan le linspace log log1p log_softmax logical_and logical_not logical_or logical_xor
+    logsumexp lt masked_fill matmul max maximum mean min minimum mm movedim mul mv ne neg norm
+    ones ones_like outer permute pow prod remainder repeat repeat_interleave reshape roll round
     rsqrt scatter scatter_add sigmoid sign sin sinh softmax sort split sqrt squeeze stack std
     sub sum take_along_dim tan tanh tensordot tile topk transpose tril triu trunc unbind
     unsqueeze var zeros zeros_like
@@ -77,8 +77,8 @@ NOT_HERE = {
 }
 """Variants of an op that are left out, and why."""
 
-NO_MATTER = {"device", "layout", "memory_format", "pin_memory"}
-"""Arguments about where values are kept: there is one place here."""
+NO_MATTER = {"device", "layout", "memory_format", "pin_memory", "output_size"}
+"""Arguments about where values are kept: there is one place here; and a hint at a result's size."""
 
 DTYPES = {"bool", "int32", "int64", "float32", "float64"}
 

@@ -88,16 +88,27 @@ def read(x: Tensor, key: Any) -> Tensor:
 
 def write(x: Tensor, key: Any, value: Any) -> Tensor:
     """A copy of `x` in which ``x[key]`` is `value`, differentiable in both."""
+    mask = _whole_mask(x, key)
+    if mask is not None and np.size(value) == 1:  # one number: how many places need not be known
+        return where(mask, fit("setitem", x, value, ()), x)
     parsed, indices = parse(x, key)
-    for index in indices:
-        index._values("assigning at positions")
     place = {"key": parsed, "shape": x.shape}
     target, _ = ops.getitem.infer(x, *indices, key=parsed)
     value = fit("setitem", x, value, target)
     written = apply(ops.scatter, np.ones(target, np.bool_), *indices, **place)
     if not parsed.is_basic:
-        value = _last_writer_only(x, value, indices, parsed)
+        # Where an element is addressed several times NumPy keeps the last value written to it; the
+        # others must not add up, nor receive gradient.
+        value = where(apply(ops.last_writer, *indices, **place), value, 0)
     return where(written, apply(ops.scatter, value, *indices, **place), x)
+
+
+def _whole_mask(x: Tensor, key: Any) -> Tensor | None:
+    """The key as a tensor, if it is one boolean mask in the shape of x."""
+    if isinstance(key, bool | tuple | list) or not hasattr(key, "dtype"):
+        return None
+    mask = as_tensor(key)
+    return mask if mask.dtype.kind == "b" and mask.shape == x.shape != () else None
 
 
 def fit(name: str, x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
@@ -115,13 +126,3 @@ def fit(name: str, x: Tensor, value: Any, shape: tuple[int, ...]) -> Tensor:
             f"{name}: a value of shape {value.shape} does not broadcast to the shape {shape} of "
             f"the place it is assigned to, in a tensor of shape {x.shape}."
         ) from None
-
-
-def _last_writer_only(x: Tensor, value: Tensor, indices: list[Tensor], key: Key) -> Tensor:
-    """Where an element is addressed several times NumPy keeps the last value written to it; the
-    others must not add up, nor receive gradient."""
-    order = np.arange(value.numel()).reshape(value.shape)
-    last = np.zeros(x.shape, np.int64)
-    filled = key.fill(tuple(i.node.data for i in indices))
-    last[filled] = order
-    return where(last[filled] == order, value, 0)

@@ -12,7 +12,7 @@ from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.ops import dtypes
 
 if TYPE_CHECKING:
-    from tinygrad_edu.graph.tensor import Tensor
+    from tinygrad_edu.graph.tensor import Operand, Tensor
 
 
 def to(x: Tensor, dtype: Any) -> Tensor:
@@ -45,6 +45,11 @@ def to_long(x: Tensor) -> Tensor:
 def to_bool(x: Tensor) -> Tensor:
     """Whether each element is not 0."""
     return to(x, dtypes.boolean)
+
+
+def where(x: Tensor, condition: Operand, other: Operand) -> Tensor:
+    """x where the (bool) condition holds, else `other`."""
+    return functions.where(condition, x, other)
 
 
 class Methods:
@@ -179,7 +184,9 @@ class Methods:
     scatter_add = functions.scatter_add
     index_select = functions.index_select
     take_along_dim = functions.take_along_dim
+    repeat_interleave = functions.repeat_interleave
     masked_fill = functions.masked_fill
+    where = where
     diagonal = functions.diagonal
     diag = functions.diag
     tril = functions.tril

@@ -119,6 +119,7 @@ _HANDLERS.update(
         np.diagonal: f.diagonal,
         np.ravel: _flat,
         np.tile: f.tile,
+        np.repeat: f.repeat_interleave,
         np.take_along_axis: lambda arr, indices, axis=-1: f.take_along_dim(arr, indices, axis),
         np.round: f.round,
         np.around: f.round,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.errors import AxisError, DTypeError, IndexingError, ShapeError
+from tinygrad_edu.errors import ArgumentError, AxisError, DTypeError, IndexingError, ShapeError
 from tinygrad_edu.graph.axes import numpy_names, one_axis
 from tinygrad_edu.graph.indexing import write
 from tinygrad_edu.graph.layout import expand, movedim, part
@@ -77,6 +77,33 @@ def index_select(x: Operand, dim: int, index: Operand) -> Tensor:
     _check_positions("index_select", x, axis, index)
     key = Key((*(slice(None),) * axis, Key.ARRAY))
     return apply(ops.getitem, x, index.reshape(-1), key=key)
+
+
+@numpy_names
+def repeat_interleave(x: Operand, repeats: int | Operand, dim: int | None = None) -> Tensor:
+    """Each slice along `dim` so often in a row: `repeats` is one number for all or one for each.
+    Without `dim` x counts as flat. NumPy's `repeat`.
+
+    Raises:
+        ShapeError: Neither one number of repeats nor one for each slice.
+        ArgumentError: A number of repeats below 0.
+    """
+    x = as_tensor(x)
+    if dim is None:
+        return repeat_interleave(x.reshape(-1), repeats, 0)
+    axis = one_axis("repeat_interleave", x.shape, dim)
+    times = as_tensor(repeats)._values("repeat_interleave")
+    size = x.shape[axis] if x.shape else 1
+    if times.dtype.kind not in "iu":
+        raise DTypeError(f"repeat_interleave: repeats are integers, not {times.dtype}.")
+    if times.shape not in ((), (1,), (size,)):
+        raise ShapeError(
+            f"repeat_interleave: repeats of shape {times.shape} for {size} slices along axis "
+            f"{axis} of shape {x.shape}; give one number, or one for each slice."
+        )
+    if (times < 0).any():
+        raise ArgumentError(f"repeat_interleave: cannot repeat {times.min()} times.")
+    return index_select(x, axis, np.repeat(np.arange(size), times))
 
 
 @numpy_names

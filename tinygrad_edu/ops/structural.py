@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import IndexingError, ShapeError
-from tinygrad_edu.ops.dtypes import int64, is_float
+from tinygrad_edu.ops.dtypes import boolean, int64, is_float
 from tinygrad_edu.ops.kinds import Cast, index, join, linear, selection, sum_to
 from tinygrad_edu.ops.silence import silently
 
@@ -145,19 +145,20 @@ class Key:
         return ", ".join("array" if part is Key.ARRAY else repr(part) for part in self.parts)
 
 
-def _indexed_shape(x, *indices, key):
-    probe = np.broadcast_to(np.empty((), np.bool_), x.shape)
+def _addressed(shape, indices, key):
+    """The shape of what `key` addresses in an array of `shape`."""
+    probe = np.broadcast_to(np.empty((), np.bool_), shape)
     filled = key.fill(tuple(np.zeros(i.shape, np.intp) for i in indices))
     try:
         return probe[filled].shape
     except IndexError as error:
         raise IndexingError(
-            f"getitem: index [{key}] does not fit shape {x.shape}: {error}."
+            f"getitem: index [{key}] does not fit shape {shape}: {error}."
         ) from None
 
 
 @linear(
-    shape=_indexed_shape,
+    shape=lambda x, *indices, key: _addressed(x.shape, indices, key),
     transpose=lambda m, g, x, *indices, key: m.scatter(g, *indices, key=key, shape=x.shape),
 )
 def getitem(x, *indices, key):
@@ -177,6 +178,18 @@ def scatter(x, *indices, key, shape):
     else:
         silently(np.add.at, result, key.fill(indices), x)
     return result
+
+
+@index(shape=lambda *indices, key, shape: _addressed(shape, indices, key), dtype=boolean)
+def last_writer(*indices, key, shape):
+    """Whether each element written to `key` of an array of `shape` is the one that stays: of
+    several addressed to one place it is the last."""
+    filled = key.fill(indices)
+    target = _addressed(shape, indices, key)
+    order = np.arange(math.prod(target)).reshape(target)
+    last = np.empty(shape, np.int64)
+    last[filled] = order
+    return last[filled] == order
 
 
 # ------------------------------------------------------------------------------ joining
