@@ -65,7 +65,7 @@ VALUE = """
 ELSEWHERE = {
     "scalar": "Neuron Layer MLP",
     "autograd": "grad no_grad enable_grad gradcheck gradgradcheck Function",
-    "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp functional_call",
+    "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp vmap functional_call",
     "nn": """
         Module Parameter Sequential Linear Flatten CrossEntropyLoss MSELoss BCEWithLogitsLoss
         HingeLoss functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus

@@ -130,6 +130,28 @@ def test_hvp(torch: ModuleType, steps: list[int], point: np.ndarray) -> None:
     same(found, wanted)
 
 
+VMAPS: dict[str, Callable[[Any, Any], Any]] = {
+    "of a program": lambda func, f: func.vmap(f, (0, None)),
+    "along another axis": lambda func, f: func.vmap(f, (None, 0), out_dims=1),
+    "nested": lambda func, f: lambda a, b: func.vmap(func.vmap(f, (0, None)), (None, 0))(a, b),
+    "of a gradient": lambda func, f: func.vmap(func.grad(lambda *xs: f(*xs).sum(), (0, 1))),
+    "of a Hessian": lambda func, f: func.vmap(func.hessian(lambda *xs: f(*xs).sum())),
+    "of a Jacobian": lambda func, f: func.vmap(func.jacfwd(f, (1, 0)), chunk_size=3),
+}
+
+
+@pytest.mark.parametrize("name", VMAPS)
+@EXAMPLES
+@given(steps=programs, point=points)
+def test_vmap(torch: ModuleType, name: str, steps: list[int], point: np.ndarray) -> None:
+    transform = VMAPS[name]
+    ours = transform(tg.func, lambda a, b: run(tg, steps, a, b))
+    theirs = transform(torch.func, lambda a, b: run(torch, steps, a, b))
+    rows = {"of a program": (point, point[0]), "along another axis": (point[0], point)}
+    args = rows.get(name, (point, point[::-1].copy()))
+    same(ours(*map(tg.tensor, args)), theirs(*map(torch.tensor, args)))
+
+
 # ------------------------------------------------------------------------------ details
 
 

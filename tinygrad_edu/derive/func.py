@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_edu.derive.call import Call
 from tinygrad_edu.derive.pytree import flatten, outline
 from tinygrad_edu.derive.substitute import functional_call
+from tinygrad_edu.derive.vmap import vmap
 from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError, ShapeError, describe
 from tinygrad_edu.graph.creation import tensor, zeros
 from tinygrad_edu.graph.functions import stack
@@ -33,6 +34,7 @@ __all__ = [
     "jvp",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 Argnums = int | tuple[int, ...]
