@@ -56,6 +56,15 @@ class NotANumber(AnalysisError, TypeError):
     """A number was asked of a result that still contains symbols."""
 
 
+class MissingExtra(AnalysisError, ImportError):
+    """Something optional is not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what}: needs {package}; install it with pip install 'tinygrad-edu[{extra}]'."
+        )
+
+
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for an unknown name: the closest known ones if any is close, otherwise all."""
     names = sorted(known)

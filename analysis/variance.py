@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weight-std", type=float, help="normal weights of this deviation instead")
     parser.add_argument("--verify", type=int, metavar="N", help="measure on N independent draws")
     parser.add_argument("--derivation", metavar="NAME", help="print one derivation, or 'all'")
-    parser.add_argument("--format", choices=("text", "json", "latex"), default="text")
+    parser.add_argument("--format", choices=("text", "json", "latex", "html"), default="text")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
     return parser
 
@@ -139,6 +139,11 @@ def _fails(report: Report) -> bool:
 def _show(form: str, derivations: list[Derivation], reports: list[Report]) -> None:
     if form == "json":
         print(json.dumps(_plain(derivations, reports), indent=1, allow_nan=False))
+        return
+    if form == "html":
+        from analysis.report.page import to_html
+
+        print(to_html(reports, derivations or None))
         return
     parts: list[Any] = [*derivations, *reports]
     if form == "latex":

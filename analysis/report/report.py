@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from analysis.measurement.measure import Measurement
     from analysis.network.inputs import Input
     from analysis.network.records import Finding
@@ -116,3 +118,18 @@ class Report:
         from analysis.report.latex import to_latex
 
         return to_latex(self)
+
+    def html(self) -> str:
+        """One page that needs nothing else: table, findings, figure, derivations."""
+        from analysis.report.page import to_html
+
+        return to_html([self])
+
+    def plot(self) -> Figure:
+        """Second moments by depth, forward and backward, as a matplotlib figure.
+
+        Raises `MissingExtra` without matplotlib, which the extra "plots" brings.
+        """
+        from analysis.report.figures import figure
+
+        return figure(self)

@@ -64,7 +64,7 @@ def test_all_derivations(capsys: pytest.CaptureFixture[str]) -> None:
     assert [d["name"] for d in printed] == list(analysis.derivations())
 
 
-@pytest.mark.parametrize("form", ["text", "json", "latex"])
+@pytest.mark.parametrize("form", ["text", "json", "latex", "html"])
 def test_a_dense_network(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--widths", "20,30,10", "--activation", "gelu", "--init", "xavier_uniform"]
     assert variance.main([*arguments, "--verify", "30", "--format", form]) == 0
