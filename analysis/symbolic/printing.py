@@ -7,6 +7,7 @@ notation: "the weights `W_j` have `E[W] = 0`".
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
@@ -128,7 +129,8 @@ _SPECIAL = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\texta
 _SPECIAL |= {c: "\\" + c for c in "&%$#_{}"}
 
 _GREEK = "alpha|beta|gamma|delta|eta|kappa|lambda|mu|phi|pi|rho|sigma|tau|chi|Phi|Gamma"
-_FORMULA = (
+_FORMULA: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"\b[a-z]+(?:_[a-z]+)*_(?=\()", lambda name: rf"\mathtt{{{_escape(name[0])}}}"),  # code
     (r"\bE\[", r"\\mathbb{E}["),
     (r"\b(Var|Cov)\(", r"\\operatorname{\1}("),
     (rf"(?<![A-Za-z\\])({_GREEK})(?![A-Za-z])", r"\\\1"),
@@ -142,7 +144,7 @@ _FORMULA = (
     (r"\^\(([^()]*)\)", r"^{\1}"),
     (r"->", r"\\to "),
     (r"(?<![\\\w{])([a-z]{2,})\(", r"\\operatorname{\1}("),
-    (r"_(\w\w+)", r"_{\\mathrm{\1}}"),
+    (r"(?<!\\)_(\w\w+)", r"_{\\mathrm{\1}}"),
     (r"<=", r"\\le "),
     (r">=", r"\\ge "),
     (r"~", r"\\sim "),

@@ -59,6 +59,7 @@ def test_latex(expression: sp.Expr, expected: str) -> None:
     [
         ("d/drho E[f(u)] -> 0", r"d/d\rho \mathbb{E}[f(u)] \to  0"),
         ("Phi(z)^(k - 1)", r"\Phi(z)^{k - 1}"),
+        ("kaiming_uniform_(a=sqrt(5))", r"\mathtt{kaiming\_uniform\_}(a=\sqrt{5})"),
         ("exp(t z), log Gamma(x)", r"\exp(t z), \log \Gamma(x)"),
         ("yhat_i/sqrt(v + eps)", r"\hat{y}_i/\sqrt{v + \epsilon}"),
     ],
