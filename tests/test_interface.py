@@ -67,14 +67,16 @@ ELSEWHERE = {
     "autograd": "grad no_grad enable_grad gradcheck gradgradcheck Function",
     "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp vmap functional_call",
     "nn": """
-        Module Parameter Sequential Linear Flatten CrossEntropyLoss MSELoss BCEWithLogitsLoss
-        HingeLoss functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus
+        Module Parameter Sequential Linear Flatten BatchNorm1d BatchNorm2d LayerNorm GroupNorm
+        RMSNorm Dropout Residual Embedding CrossEntropyLoss MSELoss BCEWithLogitsLoss HingeLoss
+        functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus
         Softsign Hardtanh Hardswish
     """,
     "nn.Module": """
         train eval requires_grad_ double float to state_dict load_state_dict parameters
-        named_parameters register_forward_hook
+        named_parameters register_forward_hook freeze unfreeze
     """,
+    "nn.functional": "batch_norm layer_norm group_norm rms_norm dropout embedding",
     "nn.init": """
         zeros_ constant_ normal_ uniform_ trunc_normal_ xavier_uniform_ xavier_normal_
         kaiming_uniform_ kaiming_normal_ lecun_normal_ orthogonal_
@@ -84,7 +86,7 @@ ELSEWHERE = {
     "train": "fit",
 }
 
-PENDING = {"nn.init": "calculate_gain lsuv_", "nn.Module": "freeze unfreeze"}
+PENDING = {"nn.init": "calculate_gain lsuv_"}
 """Names that are being added in other places; each moves up once it is there to stay."""
 
 

@@ -87,6 +87,10 @@ class CheckpointError(TinygradError, ValueError):
     checkpoint that does not belong to the model, optimizer or run it is loaded into."""
 
 
+class FrozenStatisticsWarning(UserWarning):
+    """A batch norm layer whose parameters are frozen goes on moving its running statistics."""
+
+
 def describe(specs: Iterable[object]) -> str:
     """Shapes and dtypes of operands for a message: ``(2, 3) float32 and (4,) float32``."""
     return " and ".join(

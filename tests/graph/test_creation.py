@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tinygrad_edu.errors import ArgumentError, DTypeError
+from tinygrad_edu.graph.creation import random_state, uniform_for
+from tinygrad_edu.graph.tensor import abstract
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,19 @@ def test_integers_and_orders() -> None:
     assert sorted(tg.randperm(10).tolist()) == list(range(10))
     assert tg.rand(1000).dtype == np.float32
     assert (tg.rand(1000) < 1).numpy().all()
+
+
+def test_uniform_numbers_for_a_tensor() -> None:
+    """What `rand` draws, at either precision; for a traced tensor nothing, and no place in the
+    sequence is used up."""
+    tg.manual_seed(5)
+    wanted = tg.rand(2, 3).tolist()
+    for dtype in (tg.float32, tg.float64):
+        tg.manual_seed(5)
+        found = uniform_for(tg.zeros(2, 3, dtype=dtype))
+        assert found.dtype == tg.float32
+        assert found.tolist() == wanted
+    traced = uniform_for(abstract((2, 3), tg.float64))
+    assert (traced.shape, traced.dtype, traced.node.op) == ((2, 3), tg.float32, None)
+    assert traced.node.is_abstract
+    assert random_state() == (5, 1)

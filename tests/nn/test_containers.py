@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
-from tinygrad_edu.errors import ModuleError, ShapeError
+from tinygrad_edu.errors import ArgumentError, ModuleError, ShapeError
 
 
 def three() -> nn.Sequential:
@@ -76,3 +77,39 @@ def test_a_list_of_modules_is_found() -> None:
     assert len(net.layers[1:]) == 2
     with pytest.raises(NotImplementedError):
         net.layers(tg.ones(2))
+
+
+# ------------------------------------------------------------------------------ residual
+
+
+def test_residual_adds_the_scaled_block() -> None:
+    block = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    image = block(x).detach().numpy()
+    for scale in (1.0, 0.5, 0.0, -2.0):
+        y = nn.Residual(block, scale)(x)
+        np.testing.assert_allclose(y.detach().numpy(), x + scale * image, rtol=1e-14)
+    t = tg.tensor(x, requires_grad=True)
+    nn.Residual(block, 0.0)(t).sum().backward()
+    assert (t.grad.numpy() == 1).all()
+
+
+def test_residual_finds_its_block() -> None:
+    net = nn.Residual(nn.Linear(3, 3), scale=0.5)
+    assert list(net.state_dict()) == ["block.weight", "block.bias"]
+    assert repr(net).startswith("Residual(\n  scale=0.5\n  (block): Linear(")
+    assert "scale" not in repr(nn.Residual(nn.Identity()))
+
+
+def test_residual_shapes_must_agree() -> None:
+    """(4, 1) would broadcast against (4, 3) without a word."""
+    for width in (1, 2):
+        with pytest.raises(ShapeError, match=rf"\(4, 3\) into \(4, {width}\).*cannot be added"):
+            nn.Residual(nn.Linear(3, width))(tg.ones(4, 3))
+
+
+def test_residual_refuses_what_is_no_block() -> None:
+    with pytest.raises(ModuleError, match="the block is a function"):
+        nn.Residual(lambda x: x)
+    with pytest.raises(ArgumentError, match="scale must be finite"):
+        nn.Residual(nn.Identity(), float("nan"))

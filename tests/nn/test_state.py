@@ -10,6 +10,8 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import nn
 from tinygrad_edu.errors import CheckpointError, StaleStorageError
+from tinygrad_edu.graph.tensor import abstract
+from tinygrad_edu.nn.state import advance, current
 
 
 def make(dtype: Any = None) -> nn.Sequential:
@@ -112,3 +114,35 @@ def test_a_graph_from_before_loading_is_stale() -> None:
     net.load_state_dict(make().state_dict())
     with pytest.raises(StaleStorageError):
         loss.backward()
+
+
+# ------------------------------------------------------------------------------ the next value
+
+
+def test_a_buffer_advances_in_its_dtype() -> None:
+    net = make()
+    advance(net.steps, current(net.steps) + 1)
+    assert net.steps.item() == 6
+    assert net.steps.dtype == tg.int64
+    mean = tg.zeros(2)
+    advance(mean, 0.5 * current(mean) + np.float64(0.5))
+    assert mean.tolist() == [0.5, 0.5]
+    assert mean.dtype == tg.float32
+
+
+def test_a_graph_from_before_an_advance_keeps_what_it_read() -> None:
+    net = nn.BatchNorm1d(2, eps=0.0, momentum=1.0).eval()
+    x = tg.ones(3, 2, requires_grad=True)
+    y = net(x).sum()
+    net.train()(5 * tg.randn(4, 2))
+    assert net.running_var.tolist() != [1, 1]
+    y.backward()
+    assert x.grad.tolist() == [[1, 1]] * 3
+
+
+def test_a_traced_buffer_is_a_tensor_and_stays() -> None:
+    buffer = abstract((2,))
+    assert current(buffer) is buffer
+    before = buffer.node.data
+    advance(buffer, buffer + 1)
+    assert buffer.node.data is before

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.ops.samples import RULES, STRUCTURE, Array, Case, Sample, arrays, reductions, shapes
+from tests.ops.samples import (
+    RULES,
+    STRUCTURE,
+    Array,
+    Case,
+    Sample,
+    arrays,
+    reductions,
+    seeds,
+    shapes,
+)
 
 
 @st.composite
@@ -33,6 +43,43 @@ def layers(draw: Any) -> Sample:
     return Sample(tuple(draw(arrays(shape)) for shape in parts))
 
 
+@st.composite
+def groups(draw: Any) -> Sample:
+    """An array, the axes to normalise over, and eps; no group is nearly constant, since there the
+    derivative is as large as 1 / sqrt(eps)."""
+    shape = draw(shapes(min_dims=1, min_side=1))
+    x = draw(arrays(shape, ((-2, -0.5), (0.5, 2))))
+    axes = tuple(axis for axis in range(x.ndim) if draw(st.booleans()))
+    return Sample((x,), {"axes": axes, "eps": draw(st.sampled_from([1.0, 0.1]))})
+
+
+@st.composite
+def scalings(draw: Any) -> Sample:
+    """An array, a weight that broadcasts to it, and perhaps such a bias."""
+    x = draw(shapes().flatmap(arrays))
+    like = [
+        tuple(1 if draw(st.booleans()) else n for n in x.shape)[draw(st.integers(0, x.ndim)) :]
+        for _ in range(draw(st.integers(1, 2)))
+    ]
+    return Sample((x, *(draw(arrays(shape)) for shape in like)))
+
+
+@st.composite
+def drops(draw: Any) -> Sample:
+    """An array, which of its elements are kept, and p."""
+    x = draw(shapes().flatmap(arrays))
+    keep = np.random.default_rng(draw(seeds)).random(x.shape) < 0.5
+    return Sample((x, keep), {"p": draw(st.sampled_from([0.5, 0.3, 0.0]))})
+
+
+def _standardized(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(np.var(x, axes, keepdims=True) + eps)
+
+
+def _unit_rms(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    return x / np.sqrt(np.mean(np.square(x), axes, keepdims=True) + eps)
+
+
 def _softmax(x: Array, axis: int) -> Array:
     return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
 
@@ -52,6 +99,10 @@ FUSED: dict[str, Case] = {
     "linear": Case(
         layers(), lambda x, weight, bias: np.einsum("ni,oi->no", x, weight) + bias[None]
     ),
+    "dropout": Case(drops(), lambda x, keep, p: keep.astype(int) * x / (1 - p)),
+    "standardize": Case(groups(), _standardized),
+    "unit_rms": Case(groups(), _unit_rms),
+    "affine": Case(scalings(), lambda x, weight, bias=0.0: x * weight + bias),
 }
 
 CASES: dict[str, Case] = RULES | STRUCTURE | FUSED

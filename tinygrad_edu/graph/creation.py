@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError
 from tinygrad_edu.graph.axes import unpack
-from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.node import Abstract, Node
 from tinygrad_edu.graph.reader import to_array
 from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops import dtypes
@@ -187,6 +187,15 @@ def randn_like(x: Tensor, dtype: DType = None) -> Tensor:
 def rand_like(x: Tensor, dtype: DType = None) -> Tensor:
     """Independent numbers, uniform on [0, 1), in the shape and dtype of `x`."""
     return rand(x.shape, dtype=dtype or x.dtype)
+
+
+def uniform_for(x: Tensor) -> Tensor:
+    """A float32 number for each element of x, independent and uniform on [0, 1), whatever the dtype
+    of x: what `rand` would draw. While x is only traced, nothing is drawn: the result is a leaf
+    without values, which whoever runs the trace fills by a draw."""
+    if x.node.is_abstract:
+        return make(Node(Abstract(x.shape, dtypes.float32)))
+    return rand(x.shape, dtype=dtypes.float32)
 
 
 def randint(low: int, high: Any, size: Sequence[int] | None = None) -> Tensor:

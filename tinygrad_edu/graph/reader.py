@@ -33,8 +33,9 @@ def apply(op: Op, *operands: Any, **params: Any) -> Tensor:
 
 
 def compose(op: Fused, *operands: Tensor, **params: Any) -> Tensor:
-    """Run a fused composite of tensors; where they are only traced, record its definition."""
-    if any(operand.node.is_abstract for operand in operands):
+    """Run a fused composite of tensors; where they are only traced, record its definition, unless
+    it is to be kept whole."""
+    if not op.whole and any(operand.node.is_abstract for operand in operands):
         reader = graph_reader(operands[0].dtype)
         return op.definition(reader, *operands, **params)  # type: ignore[no-any-return]
     return apply(op, *operands, **params)

@@ -20,10 +20,13 @@ from tinygrad_edu.nn.activation import (
     Softsign,
     Tanh,
 )
-from tinygrad_edu.nn.containers import ModuleList, Sequential
+from tinygrad_edu.nn.containers import ModuleList, Residual, Sequential
+from tinygrad_edu.nn.dropout import Dropout
+from tinygrad_edu.nn.embedding import Embedding
 from tinygrad_edu.nn.linear import Linear
 from tinygrad_edu.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, MSELoss
 from tinygrad_edu.nn.module import Module
+from tinygrad_edu.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_edu.nn.parameter import Law, Parameter
 from tinygrad_edu.nn.shape import Flatten, Identity
 
@@ -33,13 +36,19 @@ __all__ = [
     "SELU",
     "Activation",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
     "Hardswish",
     "Hardtanh",
     "HingeLoss",
     "Identity",
     "Law",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -48,8 +57,10 @@ __all__ = [
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -1,12 +1,16 @@
-"""Modules made of other modules: `Sequential` calls them in turn, `ModuleList` holds them."""
+"""Modules made of other modules: `Sequential` calls them in turn, `Residual` adds one to its input,
+`ModuleList` holds them."""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, SupportsIndex, overload
 
-from tinygrad_edu.errors import ModuleError, TinygradError
+from tinygrad_edu.errors import ArgumentError, ModuleError, ShapeError, TinygradError
+from tinygrad_edu.graph.functions import as_tensor
+from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.module import Module
 
 
@@ -92,6 +96,47 @@ class Sequential(_Numbered):
                 error.add_note(f"in module {name} of {type(self).__name__}: {module}")
                 raise
         return x
+
+
+class Residual(Module):
+    """x + scale * block(x): a block around which the signal passes unchanged. He et al. 2016.
+
+    With a block that ends in a layer of mean-zero weights, each doubles the second moment of the
+    signal at initialisation; ``scale = depth ** -0.5`` keeps `depth` of them within a factor e.
+
+    Args:
+        block: A module whose output has the shape of its input.
+        scale: A constant factor of the block's output.
+
+    Raises:
+        ModuleError: `block` is no module. ArgumentError: `scale` is no finite number.
+        ShapeError: The block's output has another shape than its input.
+    """
+
+    block: Module
+
+    def __init__(self, block: Module, scale: float = 1.0) -> None:
+        if not isinstance(block, Module):
+            raise ModuleError(f"Residual: the block is a {type(block).__name__}, not a Module.")
+        if not math.isfinite(scale):
+            raise ArgumentError(f"Residual: scale must be finite, got {scale}.")
+        self.block = block
+        self.scale = scale
+
+    def forward(self, x: Operand) -> Tensor:
+        """x and its image under the block, added."""
+        x = as_tensor(x)
+        y: Tensor = self.block(x)
+        if y.shape != x.shape:
+            raise ShapeError(
+                f"Residual: the block turns shape {x.shape} into {y.shape}, so the two cannot be "
+                "added; let the block keep the shape, or project outside of it."
+            )
+        return x + y if self.scale == 1 else x + self.scale * y
+
+    def extra_repr(self) -> str:
+        """The factor, unless it is 1."""
+        return "" if self.scale == 1 else f"scale={self.scale}"
 
 
 class ModuleList(_Numbered):

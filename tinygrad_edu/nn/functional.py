@@ -31,17 +31,25 @@ from tinygrad_edu.graph.functions import (
 from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.cross_entropy import cross_entropy
+from tinygrad_edu.nn.dropout import dropout
+from tinygrad_edu.nn.embedding import embedding
+from tinygrad_edu.nn.normalization import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_edu.nn.reduction import check_reduction, reduce
 
 __all__ = [
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "dropout",
     "elu",
+    "embedding",
     "flatten",
     "gelu",
+    "group_norm",
     "hardswish",
     "hardtanh",
     "hinge_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -49,6 +57,7 @@ __all__ = [
     "mse_loss",
     "relu",
     "relu6",
+    "rms_norm",
     "selu",
     "sigmoid",
     "silu",

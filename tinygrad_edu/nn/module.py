@@ -46,11 +46,13 @@ class Module:
     _buffers: dict[str, bool]
     """The names of the buffers, and whether `state_dict` includes them."""
     _forward_hooks: dict[int, ForwardHook]
+    _frozen: frozenset[str] | None
+    """The names of the own parameters that `freeze` stopped; None while not frozen."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Not in __init__, so that a subclass that does not call super().__init__() works as well.
         self = super().__new__(cls)
-        vars(self).update(training=True, _kept_for={}, _buffers={}, _forward_hooks={})
+        vars(self).update(training=True, _kept_for={}, _buffers={}, _forward_hooks={}, _frozen=None)
         return self
 
     # -------------------------------------------------------------------------- attributes
@@ -180,6 +182,37 @@ class Module:
     def eval(self) -> Self:
         """Evaluation mode: the module is a fixed function of its input."""
         return self.train(False)
+
+    def freeze(self) -> Self:
+        """Stop training this module and all below, as Keras's ``trainable = False`` does: no
+        parameter requires grad, their gradients are forgotten, and batch norm normalises by its
+        running statistics and leaves them alone, in training mode too. Dropout goes on dropping: it
+        has nothing to train. Everything else is left to `train` and `eval`.
+
+        `requires_grad_(False)` stops the parameters only; see docs/frozen.md for the difference."""
+        for module in self.modules():
+            stopped = set(module._frozen or ())
+            for name, parameter in _own_parameters(module):
+                if parameter.requires_grad:
+                    stopped.add(name)
+                parameter.requires_grad_(False)
+                parameter.grad = None  # or an optimizer would take one more step with it
+            module._frozen = frozenset(stopped)
+        return self
+
+    def unfreeze(self) -> Self:
+        """Undo `freeze` for this module and all below: the parameters that it stopped require grad
+        again (others, stopped before, do not), and batch norm follows its mode."""
+        for module in self.modules():
+            for name, parameter in _own_parameters(module):
+                if name in (module._frozen or ()):
+                    parameter.requires_grad_()
+            module._frozen = None
+        return self
+
+    def is_frozen(self) -> bool:
+        """Whether `freeze` was called on this module, or on one above it."""
+        return self._frozen is not None
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Ask for the gradients of all parameters, or stop asking."""

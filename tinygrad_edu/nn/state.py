@@ -1,4 +1,5 @@
-"""Loading a state dictionary: everything is checked before anything is changed."""
+"""State of modules: loading a state dictionary, checked before anything is changed, and the one way
+in which a forward pass gives a buffer its next value."""
 
 from __future__ import annotations
 
@@ -42,6 +43,25 @@ def load(
     for key, array in arrays.items():
         own[key].node.assign(array.astype(own[key].dtype))
     return report
+
+
+Values = Any
+"""An array, or a tensor where a step is being traced: arithmetic that both understand goes from one
+value of a buffer to the next, as in optimizers."""
+
+
+def current(buffer: Tensor) -> Values:
+    """What a buffer holds."""
+    return buffer if buffer.node.is_abstract else buffer.node.data
+
+
+def advance(buffer: Tensor, value: Values) -> None:
+    """Give a buffer its next value, in the buffer's dtype: running statistics, a count.
+
+    To be called when nothing can go wrong any more. While shapes alone are traced the value is a
+    tensor without values, and the buffer stays."""
+    if not isinstance(value, Tensor):
+        buffer.node.assign(np.asarray(value, buffer.dtype))
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

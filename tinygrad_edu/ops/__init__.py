@@ -64,7 +64,8 @@ from tinygrad_edu.ops.elementwise import (
     tanh,
     where,
 )
-from tinygrad_edu.ops.fused import Fused, cross_entropy, linear, log_softmax, mean, softmax
+from tinygrad_edu.ops.fused import Fused, cross_entropy, dropout, linear, log_softmax, mean, softmax
+from tinygrad_edu.ops.normalization import affine, standardize, unit_rms
 from tinygrad_edu.ops.structural import (
     amax,
     amin,
@@ -92,6 +93,7 @@ __all__ = [
     "abs",
     "acos",
     "add",
+    "affine",
     "amax",
     "amin",
     "argmax",
@@ -109,6 +111,7 @@ __all__ = [
     "cross_entropy",
     "cumsum",
     "div",
+    "dropout",
     "elu",
     "eq",
     "erf",
@@ -161,9 +164,11 @@ __all__ = [
     "softplus",
     "softsign",
     "sqrt",
+    "standardize",
     "sub",
     "sum",
     "tan",
     "tanh",
+    "unit_rms",
     "where",
 ]

@@ -137,3 +137,29 @@ def log_softmax(m: Reader, x: Any, axis: int) -> Any:
     small logarithm only after its large common part is gone."""
     shifted = x - _top(m, x, (axis,))
     return shifted - m.log(m.sum(m.exp(shifted), axes=(axis,), keepdims=True))
+
+
+def dropout(m: Reader, x: Any, keep: Any, p: float) -> Any:
+    """x / (1 - p) where it is kept, else 0: kept with probability 1 - p, its mean stays."""
+    return m.where(keep, x / (1 - p), 0)
+
+
+# ------------------------------------------------------------------------------ normalisation
+
+
+def standardize(m: Reader, x: Any, axes: Axes, eps: float) -> Any:
+    """(x - mean) / sqrt(variance + eps), both over `axes`; the variance is divided by n."""
+    deviation = x - mean(m, x, axes, keepdims=True)
+    variance = mean(m, deviation * deviation, axes, keepdims=True)
+    return deviation * m.rsqrt(variance + eps)
+
+
+def unit_rms(m: Reader, x: Any, axes: Axes, eps: float) -> Any:
+    """x / sqrt(mean(x^2) + eps) over `axes`: its root mean square becomes 1."""
+    return x * m.rsqrt(mean(m, x * x, axes, keepdims=True) + eps)
+
+
+def affine(m: Reader, x: Any, weight: Any, *bias: Any) -> Any:
+    """x * weight + bias, both broadcast to the shape of x; the bias may be left out."""
+    scaled = x * weight
+    return scaled + bias[0] if bias else scaled

@@ -1,10 +1,11 @@
-"""Composites that run as one op: softmax, its logarithm, cross-entropy, the linear layer.
+"""Composites that run as one op: softmax, its logarithm, cross-entropy, the linear layer. (Those of
+normalisation layers are in `normalization.py`.)
 
 Each is what its `definition` says, over the ops of the table; a trace records the definition, so
-compilers and analyzers never meet these. What is written here besides is how to compute value and
-derivative at once on arrays: fewer passes over the data and one node instead of many. Derivatives
-are written in ops again, so that any order exists. Tests hold each fused op equal to its
-definition, in value and in derivatives of two orders.
+compilers and analyzers never meet these, unless an op asks to be kept `whole`. What is written here
+besides is how to compute value and derivative at once on arrays: fewer passes over the data and one
+node instead of many. Derivatives are written in ops again, so that any order exists. Tests hold
+each fused op equal to its definition, in value and in derivatives of two orders.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.ops import composite
-from tinygrad_edu.ops.kinds import Written
+from tinygrad_edu.ops import arrays, composite
+from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.ops.kinds import Written, added
 from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.ops.structural import Key, add_up, reduced
+from tinygrad_edu.ops.sums import inner, total
 from tinygrad_edu.ops.table import Reader
 
 Rule = Callable[..., Any]
@@ -29,10 +32,14 @@ class Fused(Written):
 
     `definition(m, *xs, **params)` says what it computes; `pull(m, g, y, xs, wanted, **params)`
     gives the operands' cotangents and `push(m, ts, y, xs, **params)` the result's tangent, both in
-    ops.
+    ops. Where nobody will differentiate the cotangents again, `pull_arrays(g, y, xs, wanted,
+    **params)`, if given, computes the same on arrays in fewer passes.
     """
 
     kind = "composite"
+    whole: bool
+    """A trace on shapes keeps the op as one node: the analyzer has a rule for it under its name,
+    and a compiler expands it by `definition`."""
 
     def __init__(
         self,
@@ -42,12 +49,16 @@ class Fused(Written):
         pull: Rule,
         push: Rule,
         reads: bool = True,
+        whole: bool = False,
+        pull_arrays: Rule | None = None,
     ) -> None:
         super().__init__(forward, shape)
         self.definition = definition
         self._pull = pull
         self._push = push
         self.reads = reads
+        self.whole = whole
+        self.pull_arrays = pull_arrays
 
     def forward(self, *xs: Any, **params: Any) -> Any:
         return silently(self._forward, *xs, **params)
@@ -55,7 +66,11 @@ class Fused(Written):
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
     ) -> list[Any]:
-        pulled: list[Any] = self._pull(m, g, y, xs, wanted, **params)
+        pulled: list[Any]
+        if self.pull_arrays is not None and g.__class__ is np.ndarray and is_float(g.dtype):
+            pulled = silently(self.pull_arrays, g, y, xs, wanted, **params)
+        else:
+            pulled = self._pull(m, g, y, xs, wanted, **params)
         return pulled
 
     def jvp(
@@ -64,9 +79,10 @@ class Fused(Written):
         return self._push(m, ts, y, xs, **params)
 
 
-def fused(definition: Rule, shape: Rule, pull: Rule, push: Rule, reads: bool = True) -> Any:
-    """Register the decorated function of arrays as a composite's kernel; `reads` as in `Op`."""
-    return lambda forward: Fused(forward, definition, shape, pull, push, reads)
+def fused(definition: Rule, shape: Rule, pull: Rule, push: Rule, **options: Any) -> Any:
+    """Register the decorated function of arrays as a composite's kernel; the options are those of
+    `Fused`."""
+    return lambda forward: Fused(forward, definition, shape, pull, push, **options)
 
 
 # ------------------------------------------------------------------------------ mean
@@ -97,6 +113,12 @@ def _top(x: np.ndarray, axis: int) -> Any:
     return np.maximum.reduce(x, axis, keepdims=True) if x.shape[axis] else x.dtype.type(0)
 
 
+def _pull_softmax_arrays(g: Any, y: Any, xs: Any, wanted: Any, axis: int) -> list[Any]:
+    result = g - inner(g, y, (axis,))
+    result *= y
+    return [result]
+
+
 def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:
     """The Jacobian of softmax, which is symmetric, times t: y (t - <y, t>)."""
     return y * (t - m.sum(y * t, axes=(axis,), keepdims=True))
@@ -107,11 +129,13 @@ def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:
     shape=lambda x, axis: x.shape,
     pull=lambda m, g, y, xs, wanted, axis: [_softmax_along(m, g, y, axis)],
     push=lambda m, ts, y, xs, axis: _softmax_along(m, ts[0], y, axis),
+    pull_arrays=_pull_softmax_arrays,
 )
 def softmax(x, axis):
     """exp(x) divided by its sum along `axis`."""
-    e = np.exp(x - _top(x, axis))
-    e /= add_up(e, (axis,), True)
+    e = x - _top(x, axis)
+    np.exp(e, out=e)
+    e /= total(e, (axis,))
     return e
 
 
@@ -124,7 +148,7 @@ def softmax(x, axis):
 def log_softmax(x, axis):
     """The logarithm of `softmax`."""
     shifted = x - _top(x, axis)
-    shifted -= np.log(add_up(np.exp(shifted), (axis,), True))
+    shifted -= np.log(total(np.exp(shifted), (axis,)))
     return shifted
 
 
@@ -188,15 +212,13 @@ def _pull_linear(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
 
 def _push_linear(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
     x, weight, _ = xs
-    terms = [
-        None if ts[0] is None else m.matmul(ts[0], _transposed(m, weight)),
-        None if ts[1] is None else m.matmul(x, _transposed(m, ts[1])),
-        None if ts[2] is None else m.expand(ts[2], shape=y.shape),
-    ]
-    total, *rest = [term for term in terms if term is not None]
-    for term in rest:
-        total = total + term
-    return total
+    return added(
+        (
+            None if ts[0] is None else m.matmul(ts[0], _transposed(m, weight)),
+            None if ts[1] is None else m.matmul(x, _transposed(m, ts[1])),
+            None if ts[2] is None else m.expand(ts[2], shape=y.shape),
+        )
+    )
 
 
 @fused(
@@ -210,3 +232,18 @@ def linear(x, weight, bias):
     result = np.matmul(x, weight.T)
     result += bias
     return result
+
+
+# ------------------------------------------------------------------------------ dropout
+
+
+@fused(
+    definition=composite.dropout,
+    shape=lambda x, keep, p: x.shape,
+    pull=lambda m, g, y, xs, wanted, p: [m.dropout(g, xs[1], p=p), None],
+    push=lambda m, ts, y, xs, p: m.dropout(ts[0], xs[1], p=p),
+    whole=True,
+)
+def dropout(x, keep, p):
+    """x / (1 - p) where `keep`, a bool of the shape of x, holds, else 0."""
+    return arrays.selected(keep, x / x.dtype.type(1 - p), 0)

@@ -134,7 +134,7 @@ class Elementwise(Op):
     def jvp(
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
     ) -> Any | None:
-        total = _sum(
+        total = added(
             self._times(m, t, rule(m, y, *xs, **params))
             for t, rule in zip(ts, self.partials, strict=True)
             if t is not None and rule
@@ -152,11 +152,12 @@ class Elementwise(Op):
         return m.where(m.eq(factor, 0), 0, g * factor) if self.picks else g * factor
 
 
-def _sum(parts: Iterable[Any]) -> Any | None:
-    """The parts of a tangent added up; None, which stands for zero, if there are none."""
+def added(parts: Iterable[Any | None]) -> Any | None:
+    """The parts of a tangent added up. None stands for zero, in the result, too."""
     total = None
     for part in parts:
-        total = part if total is None else total + part
+        if part is not None:
+            total = part if total is None else total + part
     return total
 
 
@@ -261,7 +262,7 @@ class Bilinear(Written):
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
     ) -> Any | None:
         factors = ((ts[0], xs[1]), (xs[0], ts[1]))
-        return _sum(
+        return added(
             m.apply(self, *pair, **params)
             for t, pair in zip(ts, factors, strict=True)
             if t is not None
