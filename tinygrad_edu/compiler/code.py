@@ -1,0 +1,228 @@
+"""The instruction stream: for each step the address of its kernel and the kernel's arguments.
+
+Addresses of what lies in the arena are written once. Those of a call's inputs and outputs move, so
+their positions in the stream are noted (`Writer.moving`) and set before each step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.compiler.arena import Layout
+from tinygrad_edu.compiler.group import Group
+from tinygrad_edu.compiler.lower import base
+from tinygrad_edu.compiler.moves import moves_of
+from tinygrad_edu.compiler.rules import is_reduction
+from tinygrad_edu.compiler.steps import Product, Step
+from tinygrad_edu.compiler.term import Term
+from tinygrad_edu.graph.node import Node
+from tinygrad_edu.kernels import native, tune
+from tinygrad_edu.kernels.emit import emit
+from tinygrad_edu.kernels.llvm import Target, address
+from tinygrad_edu.kernels.native import COPIED_AXES
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One step of a plan: `kernel` is ``fused``, ``matmul``, ``move`` or ``numpy`` (a call back to
+    NumPy); `ops` and `nodes` are what it computes, `shapes` the space it walks (of a product m, n,
+    k, after the batch if there is one), `flop` and `bytes` what it computes and moves."""
+
+    kernel: str
+    ops: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    flop: int
+    bytes: int
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it runs without Python."""
+        return self.kernel != "numpy"
+
+
+class Writer:
+    """Writes the stream of a plan. `slots` are the terms that live outside the arena."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        arena: np.ndarray,
+        steps: Sequence[Step],
+        slots: Sequence[Term],
+        nodes: Mapping[Term, Node],
+        target: Target,
+    ) -> None:
+        self._layout, self._start, self._target = layout, arena.ctypes.data, target
+        self._slots = {t: i for i, t in enumerate(slots)}
+        self._nodes = nodes
+        self._ones = {d: np.ones(1, d) for d in (np.float32, np.float64)}
+        self._calls: list[_Call] = []
+        self.words: list[int] = []
+        self.moving: list[tuple[int, int]] = []
+        self.instructions: list[Instruction] = []
+        self.spans: list[tuple[int, int]] = []  # which words each instruction is
+        self.stop = np.zeros(1, np.int64)
+        self.errors: list[BaseException] = []
+        self.largest = 0
+        for step in steps:
+            if isinstance(step, Group):
+                self._group(step)
+            elif isinstance(step, Product):
+                self._product(step)
+            elif step.native:
+                self._move(step.out)
+            else:
+                self._numpy(step.out)
+
+    # ------------------------------------------------------------------ words
+
+    def _instruction(self, kernel: int, arguments: Sequence[int | Term]) -> None:
+        """Append a call; a term stands for its address."""
+        self.words += [kernel, len(arguments)]
+        for x in arguments:
+            self.words.append(self._address(x) if isinstance(x, Term) else int(x))
+
+    def _address(self, t: Term) -> int:
+        place = self._layout.where(t)
+        slot = self._slots.get(place)
+        if slot is not None:
+            self.moving.append((len(self.words), slot))
+            return 0
+        return self._start + self._layout.at[place]
+
+    def _describe(
+        self,
+        kernel: str,
+        terms: Sequence[Term],
+        step: Any,
+        shape: Any,
+        flop: int,
+        ops: tuple[str, ...] = (),
+    ) -> None:
+        start = self.spans[-1][1] if self.spans else 0
+        self.spans.append((start, len(self.words)))
+        moved = {t: t.nbytes for t in (*step.reads, *step.outputs)}
+        self.instructions.append(
+            Instruction(
+                kernel,
+                ops or tuple(t.name for t in terms),
+                tuple(self._nodes[t] for t in terms if t in self._nodes),
+                (tuple(shape),),
+                flop,
+                sum(moved.values()),
+            )
+        )
+
+    # ------------------------------------------------------------------ steps
+
+    def _group(self, group: Group) -> None:
+        kernel, target = group.kernel, self._target
+        found = address(kernel.signature, lambda name: emit(kernel, target, name), target)
+        arguments: list[int | Term] = list(group.extents)
+        for x in group.operands:
+            arguments += [x, *group.strides(x)]
+        for t in group.outputs:
+            arguments += [t, *group.strides(t)]
+            if kernel.in_memory(group.position[t]):
+                arguments.append(t.size)
+        for i in kernel.scratch:
+            arguments.append(self._start + self._layout.scratch[id(group), i])
+        self._instruction(found, arguments)
+        flop = sum(t.inputs[0].size if is_reduction(t) else t.size for t in group.nodes)
+        self._describe("fused", group.nodes, group, group.space, flop)
+
+    def _product(self, step: Product) -> None:
+        m, n, k = step.sizes
+        dtype = step.out.dtype
+        addresses = native.gemm(dtype)
+        assert addresses is not None
+        kernel, product, transpose = addresses
+        mb, nb, kb, first = tune.blocks(step.ta, step.tb, m, n, k, dtype)
+        beta: int | Term = 0
+        if step.beta is not None:
+            beta = step.beta
+        elif step.init is not None:
+            beta = self._ones[dtype.type].ctypes.data
+        work = self._start + self._layout.work if first and transpose else 0
+        distances = [
+            math.prod(x.shape[-2:]) * dtype.itemsize if math.prod(x.shape[:-2]) > 1 else 0
+            for x in (step.a, step.b, step.out)
+        ]
+        operands = (step.a, step.a.shape[-1], step.b, step.b.shape[-1], step.out, n, beta)
+        arguments = (int(step.ta), int(step.tb), m, n, k, *operands, mb, nb, kb, work)
+        self._instruction(kernel, (*arguments, step.batch, *distances, product, transpose))
+        flop = 2 * m * n * k
+        self.largest = max(self.largest, flop)
+        batch = step.out.shape[:-2]
+        ops = ("matmul",) if step.init is None else ("matmul", "add")
+        self._describe("matmul", [step.out], step, (*batch, m, n, k), flop * step.batch, ops)
+
+    def _move(self, t: Term) -> None:
+        found = moves_of(t)
+        assert found is not None
+        zeroed, moves = found
+        if zeroed:
+            self._instruction(native.fill_zero(), [t, t.nbytes])
+        for move in moves:
+            axes = [(1, 0, 0)] * (COPIED_AXES - len(move.axes)) + list(move.axes)
+            offsets = (move.target_offset, move.source_offset)
+            flat = [number for axis in axes for number in axis]
+            kernel = native.strided_copy(move.itemsize)
+            self._instruction(kernel, [t, base(t.inputs[move.source]), *offsets, *flat])
+        self._describe("move", [t], _Terms(t), t.shape, 0)
+
+    def _numpy(self, t: Term) -> None:
+        call = _Call(t, self)
+        self._calls.append(call)
+        self._instruction(call.address, [*(base(x) for x in t.inputs), t])
+        self._describe("numpy", [t], _Terms(t), t.shape, t.size)
+
+
+class _Terms:
+    """What a single term reads and makes, for the description."""
+
+    def __init__(self, t: Term) -> None:
+        self.reads = [base(x) for x in t.inputs]
+        self.outputs = [t]
+
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class _Call:
+    """An instruction that computes one term by its op's own `forward`.
+
+    An exception cannot pass through compiled code: it is kept, and the stream stops."""
+
+    def __init__(self, t: Term, writer: Writer) -> None:
+        self._term, self._writer = t, writer
+        self._function = _CALLBACK(self._run)
+        self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
+
+    def _run(self, arguments: int) -> None:
+        try:
+            t = self._term
+            assert t.op is not None
+            places = (ctypes.c_int64 * (len(t.inputs) + 1)).from_address(arguments)
+            xs = [_array(x, place) for x, place in zip(t.inputs, places, strict=False)]
+            result = t.op.forward(*xs, **t.params)
+            _array(t, places[-1])[...] = np.reshape(result, t.shape)
+        except BaseException as error:
+            self._writer.errors.append(error)
+            self._writer.stop[0] = 1
+
+
+def _array(t: Term, place: int) -> np.ndarray:
+    """The memory at an address as the array of a term."""
+    if t.size == 0:
+        return np.zeros(t.shape, t.dtype)
+    memory: Any = (ctypes.c_char * t.nbytes).from_address(place)
+    array: np.ndarray = np.frombuffer(memory, t.dtype).reshape(t.shape)
+    return array

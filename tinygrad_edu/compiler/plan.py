@@ -1,0 +1,320 @@
+"""A compiled program: `build` makes it, `Plan.run` runs it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.compiler.arena import Layout, allocate
+from tinygrad_edu.compiler.code import Instruction, Writer
+from tinygrad_edu.compiler.fuse import fuse
+from tinygrad_edu.compiler.group import is_final
+from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
+from tinygrad_edu.compiler.order import order
+from tinygrad_edu.compiler.program import Program
+from tinygrad_edu.compiler.reference import initial
+from tinygrad_edu.compiler.steps import Step
+from tinygrad_edu.compiler.term import Term
+from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from tinygrad_edu.graph.node import Node
+from tinygrad_edu.kernels import blas, native
+from tinygrad_edu.kernels.llvm import Target, host
+from tinygrad_edu.kernels.threads import WORTH_SHARING
+
+_SHARED_FROM = 1e6
+"""FLOP of a product below which OpenBLAS does not share it among its threads anyway."""
+
+_REPEATS = 20
+"""How often an instruction is run to be measured: a call from Python takes longer than many."""
+
+Source = np.ndarray | tuple[np.ndarray, np.ndarray]
+
+
+def build(program: Program, threads: int | None = None, target: Target | None = None) -> Plan:
+    """Compile a program: match, fuse, order, lay out, emit and load.
+
+    Args:
+        program: The traced step.
+        threads: How many threads the plan may use. Emitted kernels run on one; matrix products
+            that are large enough are shared by BLAS's own threads unless this is 1.
+        target: The processor to emit for; by default this one.
+
+    Raises:
+        TraceError: A leaf without data that is neither input nor state.
+    """
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"build: threads must be at least 1, got {threads}.")
+    return Plan(program, target or host(), share=threads != 1)
+
+
+class Plan:
+    """A program as a stream of kernel calls over one arena.
+
+    `instructions` tells what it does; `arena_bytes` how much memory all its values take.
+    """
+
+    def __init__(self, program: Program, target: Target, share: bool) -> None:
+        lowered = lower(program)
+        self._states = dict(zip(program.states, lowered.states, strict=True))
+        self._inputs = lowered.inputs
+        self._outputs = _own_outputs(lowered)
+        steps, pinned = _steps(lowered, self._outputs)
+        constants = _constants(steps)
+        slots = [*self._inputs, *self._outputs]
+        self._layout = Layout(steps, lowered.states, constants, pinned, set(slots))
+        self._arena = allocate(self._layout.bytes)
+        for t in constants:
+            self._view(t)[...] = t.value
+        for node in program.states:
+            self.state(node)[...] = initial(node)
+        self._writer = Writer(self._layout, self._arena, steps, slots, lowered.nodes, target)
+        self.instructions: tuple[Instruction, ...] = tuple(self._writer.instructions)
+        self.arena_bytes = self._layout.bytes
+        largest = self._writer.largest
+        self._on_one_thread = largest > _SHARED_FROM and not (share and largest >= WORTH_SHARING)
+        self._last: list[Any] = [None] * len(self._inputs)
+        self._shapes = [t.shape for t in lowered.outputs]
+        self._results = [
+            np.zeros(shape, t.dtype) for shape, t in zip(self._shapes, self._outputs, strict=True)
+        ]
+        self._single = self._stream(())
+        self._many: dict[tuple[int, ...], native.Stream] = {}  # by the inputs that are gathered
+        for i, result in enumerate(self._results, len(self._inputs)):
+            self._single.base[i] = result.ctypes.data
+
+    def _view(self, t: Term) -> np.ndarray:
+        start = self._layout.offset(t)
+        return self._arena[start : start + t.nbytes].view(t.dtype).reshape(t.shape)
+
+    def state(self, node: Node) -> np.ndarray:
+        """The storage of a state, to read and to write."""
+        return self._view(self._states[node])
+
+    # ------------------------------------------------------------------ one call
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """One call: the outputs for these inputs, copied; states are updated in place.
+
+        Raises:
+            ShapeError, DTypeError: An input that is not what was traced.
+        """
+        if len(inputs) != len(self._inputs):
+            raise ShapeError(f"run: {len(self._inputs)} inputs expected, got {len(inputs)}.")
+        last = self._last
+        for i, x in enumerate(inputs):
+            if x is not last[i]:
+                x = _checked(x, self._inputs[i], i)
+                self._single.base[i] = _place(x)
+                last[i] = x
+        self._walk(self._single, 1)
+        return [result.copy() for result in self._results]
+
+    def _walk(self, stream: native.Stream, steps: int) -> None:
+        functions = _blas_threads() if self._on_one_thread else None
+        count = functions[0]() if functions else 1
+        if count > 1 and functions:
+            functions[1](1)
+        try:
+            stream.run(0, steps)
+        finally:
+            if count > 1 and functions:
+                functions[1](count)
+        if self._writer.errors:
+            error = self._writer.errors[0]
+            self._writer.errors.clear()
+            self._writer.stop[0] = 0
+            raise error
+
+    def measure(self, inputs: Sequence[np.ndarray], rounds: int = 5) -> list[float]:
+        """Seconds that each instruction takes alone, the least of some rounds; states are left as
+        they were."""
+        before = self._arena.copy()
+        try:
+            self.run(inputs)
+            after = self._arena.copy()
+            none = np.zeros((0, 2), np.int64)
+            seconds = []
+            for start, end in self._writer.spans:
+                code = self._single.code[start:end].copy()
+                stream = native.Stream(code, none, none, none, self._writer.stop)
+                times = []
+                for _ in range(rounds):
+                    self._arena[...] = after
+                    begin = time.perf_counter()
+                    self._walk(stream, _REPEATS)
+                    times.append((time.perf_counter() - begin) / _REPEATS)
+                seconds.append(min(times))
+            return seconds
+        finally:
+            self._arena[...] = before
+
+    # ------------------------------------------------------------------ many calls
+
+    def run_many(self, steps: int, sources: Sequence[Source]) -> list[np.ndarray]:
+        """`steps` calls in one: the outputs, stacked along a new first axis.
+
+        A source is an array for all steps, an array with a leading axis of `steps`, or a pair
+        ``(data, index)`` whose rows ``data[index[step]]`` are the input of each step. One call
+        cannot be interrupted, so split what takes long.
+
+        Raises:
+            ShapeError, DTypeError, IndexingError: A source that does not fit its input.
+        """
+        if len(sources) != len(self._inputs):
+            raise ShapeError(f"run: {len(self._inputs)} inputs expected, got {len(sources)}.")
+        gathered = tuple(i for i, source in enumerate(sources) if isinstance(source, tuple))
+        if gathered not in self._many:
+            self._many[gathered] = self._stream(gathered)
+        stream = self._many[gathered]
+        kept: list[Any] = []
+        for i, (source, t) in enumerate(zip(sources, self._inputs, strict=True)):
+            if isinstance(source, tuple):
+                self._bind_gathered(stream, i, gathered, source, steps, kept)
+                continue
+            each = source.ndim == len(t.shape) + 1 and source.shape[0] == steps
+            x = _checked(source, t, i, leading=(steps,) if each else ())
+            kept.append(x)
+            stream.base[i] = x.ctypes.data
+            stream.stride[i] = t.nbytes if each else 0
+        results = [
+            np.empty((steps, *shape), t.dtype)
+            for shape, t in zip(self._shapes, self._outputs, strict=True)
+        ]
+        for i, result in enumerate(results, len(self._inputs)):
+            stream.base[i] = result.ctypes.data
+            stream.stride[i] = result[0].nbytes if steps else 0
+        self._walk(stream, steps)
+        return results
+
+    def _bind_gathered(
+        self,
+        stream: native.Stream,
+        i: int,
+        gathered: tuple[int, ...],
+        source: tuple[np.ndarray, np.ndarray],
+        steps: int,
+        kept: list[Any],
+    ) -> None:
+        """Let the stream collect input i from rows of `source`."""
+        t, (data, index) = self._inputs[i], source
+        data = _checked(data, t, i, leading=data.shape[:1], skip=1)
+        index = np.ascontiguousarray(index, np.int64)
+        if index.shape != (steps, *t.shape[:1]):
+            raise ShapeError(
+                f"run_many: input {i} needs an index of shape {(steps, *t.shape[:1])}, got "
+                f"{index.shape}."
+            )
+        if index.size and not (index.min() >= 0 and index.max() < len(data)):
+            raise IndexingError(f"run_many: input {i}: an index outside 0 .. {len(data) - 1}.")
+        staged = np.empty(t.shape, t.dtype)
+        kept += [data, index, staged]
+        slots = len(self._inputs) + len(self._outputs)
+        place = slots + 2 * gathered.index(i)
+        stream.base[i] = staged.ctypes.data
+        stream.base[place], stream.stride[place] = data.ctypes.data, 0
+        stream.base[place + 1] = index.ctypes.data
+        stream.stride[place + 1] = t.shape[0] * index.itemsize
+
+    def _stream(self, gathered: tuple[int, ...]) -> native.Stream:
+        """The plan's code, after instructions that gather these inputs. Beyond the slots of inputs
+        and outputs, each gathered input has one for its data and one for its index."""
+        words: list[int] = []
+        moving: list[tuple[int, int]] = []
+        slots = len(self._inputs) + len(self._outputs)
+        for k, i in enumerate(gathered):
+            t = self._inputs[i]
+            start = len(words) + 2
+            places = ((start, i), (start + 1, slots + 2 * k), (start + 2, slots + 2 * k + 1))
+            moving += places
+            words += [native.gather_rows(), 5, 0, 0, 0, t.shape[0], t.nbytes // t.shape[0]]
+        moving += [(position + len(words), slot) for position, slot in self._writer.moving]
+        code = np.array([*words, *self._writer.words], np.int64)
+        moves = np.array(moving, np.int64).reshape(-1, 2)
+        base, stride = np.zeros((2, slots + 2 * len(gathered)), np.int64)
+        return native.Stream(code, moves, base, stride, self._writer.stop)
+
+
+def _checked(
+    x: np.ndarray, t: Term, i: int, leading: tuple[int, ...] = (), skip: int = 0
+) -> np.ndarray:
+    """Source x of input t, contiguous; `leading` stands before its shape without the first `skip`
+    axes."""
+    if x.shape != (*leading, *t.shape[skip:]):
+        raise ShapeError(f"run: input {i} has shape {x.shape}, but {t.shape} was traced.")
+    if x.dtype != t.dtype:
+        raise DTypeError(f"run: input {i} has dtype {x.dtype}, but {t.dtype} was traced.")
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous:
+        return x
+    return np.array(x, order="C")  # NumPy's scalars have no memory that lasts
+
+
+def _place(x: np.ndarray) -> int:
+    """The address of an array, in half the time that `x.ctypes.data` takes."""
+    address: int = x.__array_interface__["data"][0]
+    return address
+
+
+@functools.cache
+def _blas_threads() -> tuple[Any, Any] | None:
+    """What gets and sets the number of OpenBLAS's threads; None for another BLAS."""
+    import ctypes
+
+    found = blas.find()
+    if found is None:
+        return None
+    get, put = (found.address(f"openblas_{verb}_num_threads") for verb in ("get", "set"))
+    if not (get and put):
+        return None
+    return ctypes.CFUNCTYPE(ctypes.c_int)(get), ctypes.CFUNCTYPE(None, ctypes.c_int)(put)
+
+
+# ------------------------------------------------------------------------------ planning
+
+
+def _own_outputs(lowered: Lowered) -> list[Term]:
+    """For each output a term that is nobody else's and can be written outside the arena: a state,
+    an input, a constant, what updates a state and what is there already are copied, and so are
+    sums over rows, whose kernels need padded memory."""
+    taken = {base(t) for t in lowered.updates.values()}
+    outputs = []
+    for mark, t in enumerate(lowered.outputs):
+        t = base(t)
+        if t.op is None or t in taken or (is_final(t) and t.size > 1):
+            t = copied(t, mark)
+        taken.add(t)
+        outputs.append(t)
+    return outputs
+
+
+def _steps(lowered: Lowered, outputs: Sequence[Term]) -> tuple[list[Step], dict[Term, Term]]:
+    """The steps in order, and the state that each new value is written into. (Sums over rows are
+    copied there, as in `_own_outputs`.)"""
+    updates: dict[Term, Term] = {}
+    taken: set[Term] = set()
+    # The same value may be copied for several places, each with a mark of its own.
+    marks = {state: len(outputs) + i for i, state in enumerate(lowered.updates)}
+    for state, t in lowered.updates.items():
+        t = base(t)
+        if t is state:
+            continue
+        if t.op is None or t in taken or (is_final(t) and t.size > 1):
+            t = copied(t, marks[state])
+        taken.add(t)
+        updates[state] = t
+    while True:
+        fused = fuse([*outputs, *updates.values()], updates)
+        pinned: dict[Term, Term] = {t: state for state, t in updates.items()}
+        steps, late = order(fused.steps, fused.rank, pinned)
+        if not late:
+            return steps, pinned
+        updates = {s: copied(t, marks[s]) if t in late else t for s, t in updates.items()}
+
+
+def _constants(steps: Sequence[Step]) -> list[Term]:
+    """Constants whose values the steps read."""
+    reads: Mapping[Term, None] = dict.fromkeys(x for step in steps for x in step.reads)
+    return [t for t in reads if t.value is not None]

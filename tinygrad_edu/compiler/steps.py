@@ -1,0 +1,95 @@
+"""What a plan is made of besides groups: matrix products, moves between layouts, calls of NumPy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tinygrad_edu.compiler.group import Group
+from tinygrad_edu.compiler.lower import base
+from tinygrad_edu.compiler.moves import moves_of
+from tinygrad_edu.compiler.term import Term
+from tinygrad_edu.kernels import native
+from tinygrad_edu.ops.table import TABLE
+
+
+@dataclass(eq=False)
+class Product:
+    """``out = op(a) op(b) + beta init``, one matrix or a batch. Without `beta`, `init` is a term
+    whose place the product takes over; with it, a state that the product updates."""
+
+    out: Term
+    a: Term
+    b: Term
+    ta: bool
+    tb: bool
+    init: Term | None = None
+    beta: Term | None = None
+
+    @property
+    def outputs(self) -> list[Term]:
+        """The terms it computes."""
+        return [self.out]
+
+    @property
+    def reads(self) -> list[Term]:
+        """Terms whose memory is read."""
+        return [base(x) for x in (self.a, self.b, self.init, self.beta) if x is not None]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows and columns of the result, and the depth of the sum."""
+        m, n = self.out.shape[-2:]
+        return m, n, self.a.shape[-2] if self.ta else self.a.shape[-1]
+
+    @property
+    def batch(self) -> int:
+        """The number of products."""
+        return math.prod(self.out.shape[:-2])
+
+
+@dataclass(eq=False)
+class Single:
+    """One term that no group computes: moved between layouts if `native`, else by NumPy."""
+
+    out: Term
+    native: bool
+
+    @property
+    def outputs(self) -> list[Term]:
+        """The terms it computes."""
+        return [self.out]
+
+    @property
+    def reads(self) -> list[Term]:
+        """Terms whose memory is read."""
+        return [base(x) for x in self.out.inputs]
+
+
+Step = Group | Product | Single
+
+
+def product_of(t: Term) -> Product | None:
+    """The product that computes t, if BLAS can."""
+    if t.name != "matmul" or t.op is not TABLE["matmul"] or t.size == 0:
+        return None
+    if native.gemm(t.dtype) is None:
+        return None
+    (a, ta), (b, tb) = (_untransposed(x) for x in t.inputs)
+    product = Product(t, a, b, ta, tb)
+    batches = [math.prod(x.shape[:-2]) for x in (a, b)]
+    if product.sizes[2] == 0 or any(count not in (1, product.batch) for count in batches):
+        return None
+    return product
+
+
+def _untransposed(x: Term) -> tuple[Term, bool]:
+    n = len(x.shape)
+    if x.name == "permute" and x.params["axes"] == (*range(n - 2), n - 1, n - 2):
+        return x.inputs[0], True
+    return x, False
+
+
+def single_of(t: Term) -> Single:
+    """The step for a term on its own."""
+    return Single(t, moves_of(t) is not None)

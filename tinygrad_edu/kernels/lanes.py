@@ -1,0 +1,341 @@
+"""The LLVM reader: what each primitive of a rule becomes as vector instructions.
+
+An elementwise rule reads its functions from a namespace; `Namespace` is that namespace for LLVM
+values. `Lanes` are those values: one number per lane of a vector register, or a single number.
+Bare numbers in a rule become constants of the type of what is beside them, never wider ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from tinygrad_edu.kernels.control import function
+
+_PRIVATE = "tinygrad_edu.kernels._standin"
+_PUBLIC = "tinygrad_edu.kernels.vector_math"
+_math: Any = importlib.import_module(_PUBLIC if importlib.util.find_spec(_PUBLIC) else _PRIVATE)
+
+BOOL = np.dtype(np.bool_)
+TYPES = {
+    np.dtype(np.float32): ir.FloatType(),
+    np.dtype(np.float64): ir.DoubleType(),
+    np.dtype(np.int32): ir.IntType(32),
+    np.dtype(np.int64): ir.IntType(64),
+    BOOL: ir.IntType(1),
+}
+"""The element types there are; a bool is one byte in memory (`STORED`) and one bit in a lane."""
+STORED = {**TYPES, BOOL: ir.IntType(8)}
+FAST = ("contract",)
+"""Only fused multiply-add: anything more breaks nan, infinities or the order of sums."""
+
+
+class NoVectorForm(Exception):
+    """A primitive that has no vector instructions for this type."""
+
+
+def constant(kind: ir.Type, number: Any) -> ir.Constant:
+    """A number as a constant of this type, in every lane."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [_single(kind.element, number)] * kind.count)
+    return ir.Constant(kind, _single(kind, number))
+
+
+def _single(kind: ir.Type, number: Any) -> Any:
+    return float(number) if isinstance(kind, ir.FloatType | ir.DoubleType) else int(number)
+
+
+class Lanes:
+    """Numbers in the lanes of a register, with the arithmetic that rules are written in."""
+
+    __slots__ = ("builder", "dtype", "value")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, builder: ir.IRBuilder, value: Any, dtype: np.dtype[Any]) -> None:
+        self.builder, self.value, self.dtype = builder, value, dtype
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the lanes hold floats."""
+        return self.dtype.kind == "f"
+
+    def like(self, x: Any) -> Any:
+        """An operand beside this one, as an LLVM value."""
+        return x.value if isinstance(x, Lanes) else constant(self.value.type, x)
+
+    def new(self, value: Any) -> Lanes:
+        """Other lanes of the same dtype."""
+        return Lanes(self.builder, value, self.dtype)
+
+    def _arithmetic(self, name: str, a: Any, b: Any) -> Lanes:
+        if self.is_float:
+            return self.new(getattr(self.builder, f"f{name}")(a, b, flags=FAST))
+        if self.dtype == BOOL:  # as NumPy has it: the sum of truth values is or, the product and
+            if name == "sub":
+                raise NoVectorForm("subtraction of bool")
+            return self.new(getattr(self.builder, {"add": "or_", "mul": "and_"}[name])(a, b))
+        return self.new(getattr(self.builder, name)(a, b))
+
+    def __add__(self, x: Any) -> Lanes:
+        return self._arithmetic("add", self.value, self.like(x))
+
+    def __radd__(self, x: Any) -> Lanes:
+        return self._arithmetic("add", self.like(x), self.value)
+
+    def __sub__(self, x: Any) -> Lanes:
+        return self._arithmetic("sub", self.value, self.like(x))
+
+    def __rsub__(self, x: Any) -> Lanes:
+        return self._arithmetic("sub", self.like(x), self.value)
+
+    def __mul__(self, x: Any) -> Lanes:
+        return self._arithmetic("mul", self.value, self.like(x))
+
+    def __rmul__(self, x: Any) -> Lanes:
+        return self._arithmetic("mul", self.like(x), self.value)
+
+    def __truediv__(self, x: Any) -> Lanes:
+        return self._divide(self.value, self.like(x), x)
+
+    def __rtruediv__(self, x: Any) -> Lanes:
+        return self._divide(self.like(x), self.value, None)
+
+    def _divide(self, a: Any, b: Any, number: Any) -> Lanes:
+        if not self.is_float:
+            raise NoVectorForm("division of integers")
+        if isinstance(number, int | float) and number and math.frexp(number)[0] in (0.5, -0.5):
+            # The inverse of a power of two is exact, and multiplying is cheaper.
+            return self.new(self.builder.fmul(a, self.like(1 / number), flags=FAST))
+        return self.new(self.builder.fdiv(a, b, flags=FAST))
+
+    def __neg__(self) -> Lanes:
+        return self.new((self.builder.fneg if self.is_float else self.builder.neg)(self.value))
+
+    def compare(self, sign: str, x: Any) -> Lanes:
+        """A condition; any comparison with nan is false, except that nan != everything."""
+        b, other = self.builder, self.like(x)
+        if self.is_float:
+            found = (b.fcmp_unordered if sign == "!=" else b.fcmp_ordered)(sign, self.value, other)
+        elif self.dtype == BOOL:
+            found = b.icmp_unsigned(sign, self.value, other)
+        else:
+            found = b.icmp_signed(sign, self.value, other)
+        return Lanes(b, found, BOOL)
+
+    def __lt__(self, x: Any) -> Lanes:
+        return self.compare("<", x)
+
+    def __le__(self, x: Any) -> Lanes:
+        return self.compare("<=", x)
+
+    def __gt__(self, x: Any) -> Lanes:
+        return self.compare(">", x)
+
+    def __ge__(self, x: Any) -> Lanes:
+        return self.compare(">=", x)
+
+    def call(self, name: str, *xs: Any) -> Lanes:
+        """An LLVM intrinsic of this type."""
+        args = [self.value, *(self.like(x) for x in xs)]
+        return self.new(intrinsic(self.builder, f"llvm.{name}", self.value.type, args))
+
+    def cast(self, dtype: np.dtype[Any]) -> Lanes:
+        """The same numbers in another dtype, as `ndarray.astype` has them."""
+        if dtype == self.dtype:
+            return self
+        b, x, kind = self.builder, self.value, _shaped(TYPES[dtype], self.value.type)
+        if dtype == BOOL:
+            return self.compare("!=", 0)
+        if self.dtype == BOOL:
+            value = b.uitofp(x, kind) if dtype.kind == "f" else b.zext(x, kind)
+        elif self.is_float and dtype.kind == "f":
+            value = (b.fpext if dtype.itemsize > self.dtype.itemsize else b.fptrunc)(x, kind)
+        elif self.is_float:
+            value = b.fptosi(x, kind)
+        elif dtype.kind == "f":
+            value = b.sitofp(x, kind)
+        else:
+            value = (b.sext if dtype.itemsize > self.dtype.itemsize else b.trunc)(x, kind)
+        return Lanes(b, value, dtype)
+
+
+def _shaped(element: ir.Type, like: ir.Type) -> ir.Type:
+    return ir.VectorType(element, like.count) if isinstance(like, ir.VectorType) else element
+
+
+def intrinsic(builder: ir.IRBuilder, name: str, kind: ir.Type, args: list[Any]) -> Any:
+    """Call an LLVM intrinsic that is named after its result type."""
+    element = kind.element if isinstance(kind, ir.VectorType) else kind
+    bits = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}.get(element) or f"i{element.width}"
+    count = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    full = f"{name}.{count}{bits}"
+    module = builder.module
+    function = module.globals.get(full) or ir.Function(
+        module, ir.FunctionType(kind, [x.type for x in args]), full
+    )
+    return builder.call(function, args)
+
+
+def splat(builder: ir.IRBuilder, x: Any, count: int) -> Any:
+    """One number in every lane of a vector."""
+    if count == 1:
+        return x
+    undefined = ir.Constant(ir.VectorType(x.type, count), ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+    first = builder.insert_element(undefined, x, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+class Namespace:
+    """The functions a rule may call, in which lanes flow.
+
+    `dtype` is what two bare numbers become in `where`; `count` is the number of lanes. `costly` is
+    set once a function was used that takes more than a few instructions.
+    """
+
+    pi = math.pi
+    sqrt2 = math.sqrt(2.0)
+    sqrtpi = math.sqrt(math.pi)
+
+    def __init__(self, builder: ir.IRBuilder, count: int, dtype: np.dtype[Any]) -> None:
+        self._builder, self._count, self._dtype = builder, count, dtype
+
+    def number(self, x: Any, dtype: np.dtype[Any]) -> Lanes:
+        """A bare number in every lane."""
+        kind = TYPES[dtype]
+        if self._count > 1:
+            kind = ir.VectorType(kind, self._count)
+        return Lanes(self._builder, constant(kind, x), dtype)
+
+    def where(self, condition: Lanes, a: Any, b: Any) -> Lanes:
+        """`a` where the condition holds, else `b`."""
+        if not isinstance(a, Lanes):
+            a = self.number(a, b.dtype if isinstance(b, Lanes) else self._dtype)
+        chosen: Lanes = a.new(self._builder.select(condition.value, a.value, a.like(b)))
+        return chosen
+
+    @staticmethod
+    def eq(a: Any, b: Any) -> Lanes:
+        """a == b"""
+        return _first(a, b).compare("==", _second(a, b))
+
+    @staticmethod
+    def ne(a: Any, b: Any) -> Lanes:
+        """a != b"""
+        return _first(a, b).compare("!=", _second(a, b))
+
+    def logical_and(self, a: Lanes, b: Lanes) -> Lanes:
+        """Both hold."""
+        return Lanes(self._builder, self._builder.and_(_truth(a), _truth(b)), BOOL)
+
+    def logical_or(self, a: Lanes, b: Lanes) -> Lanes:
+        """At least one holds."""
+        return Lanes(self._builder, self._builder.or_(_truth(a), _truth(b)), BOOL)
+
+    def logical_not(self, a: Lanes) -> Lanes:
+        """Does not hold."""
+        return Lanes(self._builder, self._builder.not_(_truth(a)), BOOL)
+
+    def maximum(self, a: Any, b: Any) -> Lanes:
+        """The larger; nan if either is nan."""
+        return self._extreme(">", a, b)
+
+    def minimum(self, a: Any, b: Any) -> Lanes:
+        """The smaller; nan if either is nan."""
+        return self._extreme("<", a, b)
+
+    def _extreme(self, sign: str, a: Any, b: Any) -> Lanes:
+        x, other = _first(a, b), _second(a, b)
+        # What the processor's own instruction does: the second operand where either is nan.
+        found = self._builder.select(x.compare(sign, other).value, x.value, x.like(other))
+        if x.is_float:
+            unordered = self._builder.fcmp_unordered("uno", x.value, x.value)
+            found = self._builder.select(unordered, x.value, found)
+        return x.new(found)
+
+    @staticmethod
+    def abs(x: Lanes) -> Lanes:
+        """The absolute value."""
+        if x.is_float:
+            return x.call("fabs")
+        return x.new(x.builder.select((x < 0).value, (-x).value, x.value))
+
+    def sign(self, x: Lanes) -> Lanes:
+        """-1, 0 or 1; nan stays nan."""
+        return self.where(x > 0, 1, self.where(x < 0, -1, self.where(self.eq(x, 0), 0, x)))
+
+    @staticmethod
+    def floor(x: Lanes) -> Lanes:
+        """The largest integer that is not above x."""
+        return x.call("floor") if x.is_float else x
+
+    @staticmethod
+    def sqrt(x: Lanes) -> Lanes:
+        """The square root."""
+        return x.call("sqrt")
+
+    def pow(self, x: Any, n: Any) -> Lanes:
+        """x to a whole power written in the rule; the general power has no vector form."""
+        if isinstance(n, int | float) and n in (1, 2, 3):
+            product = x
+            for _ in range(int(n) - 1):
+                product = product * x
+            return product  # type: ignore[no-any-return]
+        raise NoVectorForm("pow")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in _math.SUPPORTED:
+            raise NoVectorForm(name)
+        return lambda x: self._function(name, x)
+
+    def _function(self, name: str, x: Lanes) -> Lanes:
+        if not x.is_float:
+            raise NoVectorForm(f"{name} of {x.dtype}")
+        try:
+            return x.new(_math.emit(name, self._builder, x.value))
+        except (KeyError, NotImplementedError):
+            raise NoVectorForm(f"{name} of {x.dtype}") from None
+
+
+def _first(a: Any, b: Any) -> Lanes:
+    first: Lanes = a if isinstance(a, Lanes) else b.new(b.like(a))
+    return first
+
+
+def _second(a: Any, b: Any) -> Any:
+    return b
+
+
+def _truth(x: Lanes) -> Any:
+    return x.cast(BOOL).value
+
+
+def evaluate(
+    builder: ir.IRBuilder, count: int, dtype: np.dtype[Any], rule: Any, xs: list[Lanes], params: Any
+) -> Lanes:
+    """What a rule makes of these lanes; `dtype` is that of its result."""
+    namespace = Namespace(builder, count, dtype)
+    found = rule(namespace, *xs, **params)
+    if not isinstance(found, Lanes):  # a rule may return a number
+        found = namespace.number(found, dtype)
+    return found.cast(dtype)
+
+
+def costs(rule: Any, params: Mapping[str, Any], dtypes: list[Any], result: Any) -> bool:
+    """Whether a rule of operands of these dtypes is costly; raises `NoVectorForm` if there is no
+    way to emit it."""
+    module, b, _ = function("probe")
+    xs = [Lanes(b, ir.Constant(ir.VectorType(TYPES[d], 4), ir.Undefined), d) for d in dtypes]
+    evaluate(b, 4, result, rule, xs, params)
+    b.ret_void()
+    text = str(module)
+    many = sum(len(block.instructions) for f in module.functions for block in f.blocks)
+    return many > 12 or "fdiv" in text or "sqrt" in text
