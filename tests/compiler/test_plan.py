@@ -64,12 +64,18 @@ class Step:
             found, expected = plan.run(self.fed), reference.run(self.fed)
             for a, b in zip(found, expected, strict=True):
                 assert (a.shape, a.dtype) == (b.shape, b.dtype)
-                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+                close(a, b)
             for node in program.states:
-                np.testing.assert_allclose(
-                    plan.state(node), reference.state(node), rtol=1e-5, atol=1e-6
-                )
+                close(plan.state(node), reference.state(node))
         return plan
+
+
+def close(found: Array, expected: Array) -> None:
+    """Equal but for roundings of float32: a few hundred terms, some of them ten times as large as
+    what is left of them. What these tests look for changes a result by as much as its size."""
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(np.max(finite, initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5 * scale)
 
 
 def noise(*shape: int) -> Array:
