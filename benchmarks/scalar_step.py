@@ -1,4 +1,4 @@
-"""One eager training step of micrograd's demo: in micrograd, and here.
+"""A training step of micrograd's demo: in micrograd, and here, eager and compiled.
 
     pip install -e '.[peers]'
     python benchmarks/scalar_step.py
@@ -10,6 +10,10 @@ Every contender has a process of its own, and they take turns, so that a change 
 speed meets them all. Two ratios are given, because most of micrograd's time is Python's cyclic
 garbage collector, walking a graph of closures: one to micrograd as shipped, one to micrograd with
 the collector off (and run between the steps, off the clock).
+
+Compiled, the step is the same Python function. Replayed, it is the whole graph of 100 points; in
+lanes it is written for one point and called with arrays, in float32. After the steps whose losses
+are compared, a time of these two is that of `STEPS_AT_ONCE` steps, divided.
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +47,11 @@ STEPS_OF_THE_SCHEDULE = 100
 
 LOSSES_COMPARED = 3  # after some steps a rounding error may decide on which side of a kink one is
 LOSS_TOLERANCE = 1e-9
+FLOAT32_TOLERANCE = 1e-6
+STEPS_AT_ONCE = 300
+
+EAGER, REPLAY, LANES = "tinygrad_edu", "tinygrad_edu, replay", "tinygrad_edu, lanes"
+Step = Callable[[int], float]
 
 
 def make_points(n: int = 100) -> tuple[list[list[float]], list[int]]:
@@ -62,20 +72,63 @@ def make_model(mlp: Any, seed: int = 1337) -> Any:
     return model
 
 
-def train_step(
-    model: Any, value: Any, points: list[list[float]], labels: list[int], step: int
-) -> float:
-    """Step number ``step`` of the demo with the engine's ``value`` class; returns the loss."""
-    scores = [model([value(x) for x in point]) for point in points]
-    hinge = [(1 + -label * score).relu() for label, score in zip(labels, scores, strict=True)]
-    data_loss = sum(hinge) * (1.0 / len(hinge))
+def update(model: Any, data_loss: Any, learning_rate: Any) -> Any:
+    """Add weight decay, differentiate and change the parameters; returns the loss."""
     loss = data_loss + WEIGHT_DECAY * sum(p * p for p in model.parameters())
     model.zero_grad()
     loss.backward()
-    learning_rate = 1.0 - 0.9 * step / STEPS_OF_THE_SCHEDULE
     for p in model.parameters():
         p.data -= learning_rate * p.grad
-    return float(loss.data)
+    return loss.data
+
+
+def learning_rate_of(step: int) -> float:
+    """The demo's schedule."""
+    return 1.0 - 0.9 * step / STEPS_OF_THE_SCHEDULE
+
+
+def train(
+    model: Any, value: Any, points: list[list[float]], labels: list[int], learning_rate: Any
+) -> Any:
+    """A step of the demo with the engine's ``value`` class, one point after the other."""
+    scores = [model([value(x) for x in point]) for point in points]
+    hinge = [(1 + -label * score).relu() for label, score in zip(labels, scores, strict=True)]
+    return update(model, sum(hinge) * (1.0 / len(hinge)), learning_rate)
+
+
+def train_step(
+    model: Any, value: Any, points: list[list[float]], labels: list[int], step: int
+) -> float:
+    """Step number ``step`` of the demo; returns the loss."""
+    return float(train(model, value, points, labels, learning_rate_of(step)))
+
+
+def whole_step(engine: str) -> Step:
+    """A step of the demo on the graph of all points."""
+    value, mlp = load_engine(engine)
+    model, (points, labels) = make_model(mlp), make_points()
+    if engine != REPLAY:
+        return lambda step: train_step(model, value, points, labels, step)
+    from tinygrad_edu.compiler.lanes import compile_values
+
+    compiled = compile_values(lambda rate: train(model, value, points, labels, rate))
+    return lambda step: float(compiled(learning_rate_of(step)))
+
+
+def lanes_step() -> Step:
+    """A step of the demo for one point, called with all of them."""
+    from tinygrad_edu import scalar
+    from tinygrad_edu.compiler.lanes import compile_values
+
+    model = make_model(scalar.MLP)
+    points, labels = (np.array(x, np.float32) for x in make_points())
+
+    def train_in_lanes(point: Any, label: Any, learning_rate: Any) -> Any:
+        hinge = (1 + -label * model(point)).relu()
+        return update(model, scalar.batch_mean(hinge), learning_rate)
+
+    compiled = compile_values(train_in_lanes)
+    return lambda step: float(compiled(points, labels, learning_rate_of(step)))
 
 
 def load_engine(name: str) -> tuple[Any, Any]:
@@ -88,15 +141,15 @@ def load_engine(name: str) -> tuple[Any, Any]:
 
 def serve(engine: str, collector: bool) -> None:
     """A contender's process: for each line of standard input, run a step and report it as JSON."""
-    value, mlp = load_engine(engine)
-    points, labels = make_points()
-    model = make_model(mlp)
+    step_once = lanes_step() if engine == LANES else whole_step(engine)
     if not collector:
         gc.disable()
     for step, _ in enumerate(sys.stdin):
+        count = STEPS_AT_ONCE if engine in (REPLAY, LANES) and step >= LOSSES_COMPARED else 1
         start = time.perf_counter()
-        loss = train_step(model, value, points, labels, step)
-        seconds = time.perf_counter() - start
+        for _ in range(count):
+            loss = step_once(step)
+        seconds = (time.perf_counter() - start) / count
         gc.collect()  # every step begins with an empty heap, and without a collector it must
         print(json.dumps({"seconds": seconds, "loss": loss}), flush=True)
 
@@ -116,14 +169,19 @@ class Contender:
         return self.engine if self.collector else f"{self.engine}, gc off"
 
     @property
+    def tolerance(self) -> float:
+        """How far its losses may be from others', relatively."""
+        return FLOAT32_TOLERANCE if self.engine == LANES else LOSS_TOLERANCE
+
+    @property
     def first(self) -> float:
         """The first step, with whatever an engine compiles or loads in it."""
         return self.seconds[0]
 
     @property
     def median(self) -> float:
-        """The middle one of the other steps."""
-        return statistics.median(self.seconds[1:])
+        """The middle one of the steps after those whose losses are compared."""
+        return statistics.median(self.seconds[LOSSES_COMPARED:])
 
     def start(self) -> None:
         """Start the process, without settings that would pin BLAS to other kernels than usual."""
@@ -156,11 +214,11 @@ class Contender:
 
 
 def measure(contenders: Sequence[Contender], rounds: int) -> None:
-    """One first step and ``rounds`` more for every contender, in turn."""
+    """The steps whose losses are compared and ``rounds`` more for every contender, in turn."""
     try:
         for contender in contenders:
             contender.start()
-        for _ in range(1 + rounds):
+        for _ in range(LOSSES_COMPARED + rounds):
             for contender in contenders:
                 contender.step()
     finally:
@@ -181,10 +239,10 @@ def report(contenders: Sequence[Contender], rounds: int) -> Table:
     for c in contenders:
         table.add_row(
             c.name,
-            f"{c.median * 1e3:.1f}",
+            f"{c.median * 1e3:.4g}",
             f"{c.first * 1e3:.1f}",
-            f"{shipped / c.median:.1f}",
-            f"{uncollected / c.median:.2f}",
+            f"{shipped / c.median:,.4g}",
+            f"{uncollected / c.median:,.4g}",
         )
     return table
 
@@ -196,7 +254,7 @@ def disagreements(contenders: Sequence[Contender]) -> list[str]:
         f"{c.name}: first losses {c.losses[:LOSSES_COMPARED]}, {contenders[0].name} has {expected}"
         for c in contenders[1:]
         if not all(
-            math.isclose(loss, reference, rel_tol=LOSS_TOLERANCE)
+            math.isclose(loss, reference, rel_tol=c.tolerance)
             for loss, reference in zip(c.losses, expected, strict=False)
         )
     ]
@@ -212,17 +270,18 @@ def main() -> int:
     if arguments.serve:
         serve(arguments.serve, collector=not arguments.no_gc)
         return 0
-    if arguments.rounds < LOSSES_COMPARED:
-        parser.error(f"--rounds must be at least {LOSSES_COMPARED}")
+    if arguments.rounds < 1:
+        parser.error("--rounds must be at least 1")
     if find_spec("micrograd") is None:
         print("needs the peers extra: pip install -e '.[peers]'", file=sys.stderr)
         return 2
 
     contenders = [
         Contender(engine, collector)
-        for engine in ("micrograd", "tinygrad_edu")
+        for engine in ("micrograd", EAGER)
         for collector in (True, False)
     ]
+    contenders += [Contender(REPLAY, collector=True), Contender(LANES, collector=True)]
     measure(contenders, arguments.rounds)
     Console().print(report(contenders, arguments.rounds))
     complaints = disagreements(contenders)

@@ -63,7 +63,7 @@ VALUE = """
 """
 
 ELSEWHERE = {
-    "scalar": "Neuron Layer MLP",
+    "scalar": "Neuron Layer MLP batch_mean batch_sum",
     "autograd": "grad no_grad enable_grad gradcheck gradgradcheck Function",
     "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp vmap functional_call",
     "nn": """

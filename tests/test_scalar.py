@@ -11,7 +11,7 @@ import pytest
 
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.value import Value
-from tinygrad_edu.scalar import MLP, Layer, Module, Neuron
+from tinygrad_edu.scalar import MLP, Layer, Module, Neuron, batch_mean, batch_sum
 
 assert "micrograd" not in sys.modules  # nothing here may lean on the original
 
@@ -128,3 +128,9 @@ def test_training_separates_two_circles() -> None:
         losses.append(loss.data)
     assert losses[-1] < 0.1 < losses[0]
     assert all((model(x) > 0) == (label > 0) for x, label in points)
+
+
+def test_over_samples_there_is_one_sample() -> None:
+    x = Value(3.0)
+    assert batch_mean(x) is x
+    assert batch_sum(x) is x

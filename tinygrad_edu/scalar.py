@@ -8,10 +8,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.recording import weighted_sum
 from tinygrad_edu.graph.value import Value
 
-__all__ = ["MLP", "Layer", "Module", "Neuron", "Value"]
+__all__ = ["MLP", "Layer", "Module", "Neuron", "Value", "batch_mean", "batch_sum"]
 
 
 class Module:
@@ -84,3 +85,19 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+def batch_mean(x: Value) -> Value:
+    """The mean of x over the samples, in a compiled function that is called with arrays. Elsewhere
+    there is one sample, and it is x itself."""
+    watcher = modes.state.watcher
+    result: Value = x if watcher is None else watcher.batch_mean(x)
+    return result
+
+
+def batch_sum(x: Value) -> Value:
+    """The sum of x over the samples, in a compiled function that is called with arrays. Elsewhere
+    there is one sample, and it is x itself."""
+    watcher = modes.state.watcher
+    result: Value = x if watcher is None else watcher.batch_sum(x)
+    return result

@@ -1,1 +1,1 @@
-"""From a traced program to one compiled call: match, fuse, lay out, emit, run."""
+"""From a function of tensors or Values to a plan that native code runs."""

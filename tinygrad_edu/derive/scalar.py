@@ -62,6 +62,8 @@ def grad_values(
     Raises `GradientError` for an input that no output depends on, unless `allow_unused`, which
     returns None for it.
     """
+    if modes.state.watcher is not None:
+        modes.state.watcher.refuse("autograd.grad was asked of")
     roots, targets = _values("outputs", outputs), _values("inputs", inputs)
     seeds = list(zip(roots, _starts(roots, grad_outputs, create_graph), strict=True))
     watched: dict[Records, set[int]] = {}

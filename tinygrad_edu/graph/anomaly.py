@@ -87,10 +87,12 @@ class Line(NamedTuple):
 _UNKNOWN = Line("", 0, "")
 
 
-def _users_line() -> Line:
-    """The innermost line that runs outside this package."""
+def users_line() -> Line:
+    """The innermost line that runs outside this package, and outside of what it has written."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+    while (
+        frame.f_code.co_filename.startswith((PACKAGE, "<tinygrad_edu")) and frame.f_back is not None
+    ):
         frame = frame.f_back
     return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
@@ -101,7 +103,7 @@ class _Watch(threading.local):
     source: Line | None = None
 
     def __call__(self, op: Op, operands: Sequence[Node], result: Node) -> None:
-        line = self.source or _users_line()
+        line = self.source or users_line()
         if result.op is not None:
             result.line = line
         if self.source is None:

@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, Protocol
+
+
+class Watcher(Protocol):
+    """Who is asked, while a function of Values is traced, for what would read or assign a number
+    (`tinygrad_edu/compiler/watch.py`)."""
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise the error for what a trace cannot hold."""
+
+    def data_of(self, x: Any) -> Any:
+        """`x.data`"""
+
+    def assign_data(self, x: Any, data: Any) -> None:
+        """``x.data = data``"""
+
+    def grad_of(self, x: Any) -> Any:
+        """`x.grad`"""
+
+    def assign_grad(self, x: Any, grad: Any) -> None:
+        """``x.grad = grad``"""
+
+    def backward(self, root: Any) -> None:
+        """``root.backward()``"""
+
+    def batch_mean(self, x: Any) -> Any:
+        """The mean over the samples."""
+
+    def batch_sum(self, x: Any) -> Any:
+        """The sum over the samples."""
 
 
 class _State(threading.local):
     recording = True
+    watcher: Watcher | None = None
 
 
 state = _State()
@@ -58,3 +89,13 @@ def provide_backward(kind: str, walk: Callable[..., None]) -> None:
 def backward(kind: str) -> Callable[..., None]:
     """The walk that adds gradients to leaves."""
     return _walks[kind]
+
+
+@contextlib.contextmanager
+def watched_by(watcher: Watcher | None) -> Iterator[None]:
+    """Let what reads or assigns the number or the grad of a Value ask `watcher`; None: nobody."""
+    before, state.watcher = state.watcher, watcher
+    try:
+        yield
+    finally:
+        state.watcher = before

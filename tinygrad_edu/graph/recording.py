@@ -204,6 +204,8 @@ def _codes_of_weighted_sum(n: int) -> bytes:
 
 def compute(op: Elementwise, *operands: Any) -> Value:
     """Compute `op` of Values and numbers without recording: a new leaf."""
+    if state.watcher is not None:
+        state.watcher.refuse(f"{op.name} was computed without recording it of")
     xs = [x._data if isinstance(x, Value) else as_float(op, x) for x in operands]
     return Value(evaluate(op.rule, *xs))
 

@@ -34,6 +34,8 @@ def _question(op: Elementwise) -> Callable[..., bool]:
     def method(self: Value, *others: Any) -> Any:
         if not all(isinstance(x, Value) or is_number(x) for x in others):
             return NotImplemented
+        if modes.state.watcher is not None:
+            modes.state.watcher.refuse(f"{op.name} was asked of")
         return bool(evaluate(op.rule, self._data, *map(float, others)))
 
     method.__name__, method.__doc__ = op.name, op.__doc__
@@ -78,10 +80,15 @@ class Value:
     @property
     def data(self) -> float:
         """The number. It can be assigned on a leaf, for whatever is computed from then on."""
+        if modes.state.watcher is not None:
+            number: float = modes.state.watcher.data_of(self)
+            return number
         return self._data
 
     @data.setter
     def data(self, data: float) -> None:
+        if modes.state.watcher is not None:
+            return modes.state.watcher.assign_data(self, data)
         self._data = float(data)
         self._page = None  # what is on the tape is the old number: the next use writes it anew
 
@@ -90,10 +97,15 @@ class Value:
         """The derivatives that `backward` added up here, 0.0 to begin with.
 
         Results collect none unless `retain_grad` was called or their `grad` was assigned."""
+        if modes.state.watcher is not None:
+            number: float = modes.state.watcher.grad_of(self)
+            return number
         return self._grad
 
     @grad.setter
     def grad(self, grad: float) -> None:
+        if modes.state.watcher is not None:
+            return modes.state.watcher.assign_grad(self, grad)
         self._grad = float(grad)
 
     def retain_grad(self) -> None:
@@ -117,12 +129,17 @@ class Value:
 
     def backward(self) -> None:
         """Add the derivative of this Value by each leaf it depends on to the leaf's `grad`."""
+        if modes.state.watcher is not None:
+            return modes.state.watcher.backward(self)
         modes.backward("value")(self)
 
     def __repr__(self) -> str:
-        return f"Value(data={self.data}, grad={self.grad})"
+        with modes.watched_by(None):
+            return f"Value(data={self.data}, grad={self.grad})"
 
     def __float__(self) -> float:
+        if modes.state.watcher is not None:
+            modes.state.watcher.refuse("a Python number was asked of")
         return self._data
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -246,6 +263,9 @@ class Result(Value):
     @property
     def data(self) -> float:
         """The number."""
+        if modes.state.watcher is not None:
+            number: float = modes.state.watcher.data_of(self)
+            return number
         return self._data
 
     @data.setter
@@ -258,10 +278,14 @@ class Result(Value):
     @property
     def grad(self) -> float:
         """The derivatives added up here, if any were retained."""
+        if modes.state.watcher is not None:
+            modes.state.watcher.refuse("the grad was asked of a result,")
         return self.records.retained.get(self._index, 0.0)
 
     @grad.setter
     def grad(self, grad: float) -> None:
+        if modes.state.watcher is not None:
+            modes.state.watcher.refuse("a grad was assigned to a result,")
         self.records.retained[self._index] = float(grad)
 
     @property
