@@ -42,7 +42,10 @@ CREATION = """
     Tensor tensor zeros ones full empty zeros_like ones_like full_like empty_like arange linspace
     eye randn rand randint randperm randn_like rand_like manual_seed from_numpy from_dlpack
 """
-MODES = "no_grad enable_grad set_grad_enabled is_grad_enabled detect_anomaly draw save load"
+MODES = """
+    no_grad enable_grad set_grad_enabled is_grad_enabled detect_anomaly draw save load
+    compile explain
+"""
 FUNCTIONS = " ".join((ACTIVATIONS, JOINS, CREATION, MODES)).split()
 
 OF_TENSORS = """

@@ -41,6 +41,8 @@ from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
 
 if TYPE_CHECKING:
     from tinygrad_edu import data, nn, ops, optim, scalar, train
+    from tinygrad_edu.compiler.compiled import compile
+    from tinygrad_edu.compiler.explanation import explain
     from tinygrad_edu.derive import autograd, func
     from tinygrad_edu.graph.anomaly import detect_anomaly
     from tinygrad_edu.graph.draw import draw
@@ -59,8 +61,10 @@ _LAZY = {
 }
 _LAZY_NAMES = {
     "Value": "tinygrad_edu.graph.value",
+    "compile": "tinygrad_edu.compiler.compiled",
     "detect_anomaly": "tinygrad_edu.graph.anomaly",
     "draw": "tinygrad_edu.graph.draw",
+    "explain": "tinygrad_edu.compiler.explanation",
     "load": "tinygrad_edu.train.checkpoint",
     "save": "tinygrad_edu.train.checkpoint",
 }

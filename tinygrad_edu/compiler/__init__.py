@@ -1,1 +1,1 @@
-"""From a function of tensors or Values to a plan that native code runs."""
+"""From an ordinary step, or a function of Values, to one compiled call: trace, guard, plan, run."""

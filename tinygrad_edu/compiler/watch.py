@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from tinygrad_edu.errors import DTypeError, InPlaceError, TraceError
 from tinygrad_edu.graph import tape
-from tinygrad_edu.graph.anomaly import users_line
+from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.recording import is_number
 from tinygrad_edu.graph.value import Result, Value
 

@@ -71,9 +71,18 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         # Not a generator itself: the epoch is counted when a loop begins, not at its first batch.
+        return self._batches(self.begin_epoch())
+
+    def begin_epoch(self) -> IndexArray:
+        """Count a new epoch; returns the order in which it goes through the data set."""
         order = self._order()
         self.epoch += 1
-        return self._batches(order)
+        return order
+
+    @property
+    def yields_tensors(self) -> bool:
+        """Whether arrays are made into tensors and nothing else."""
+        return self._wrap is None
 
     def _order(self) -> IndexArray:
         n = len(self.dataset)

@@ -21,7 +21,7 @@ from tinygrad_edu.derive.reverse import pull_back
 from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.errors import DTypeError, TinygradError
 from tinygrad_edu.graph import modes
-from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.reader import as_tensor
 from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops.dtypes import is_float
@@ -143,8 +143,13 @@ def _argument(name: str, value: Any) -> Argument:
             "convert it with .float(), or leave it out of argnums."
         )
     if x.requires_grad or x.node.is_abstract:
-        return Argument(x.node.data, True, ops.reshape, (x.node,), {"shape": x.shape})
-    return Argument(x.node.data, True)
+        now = tracing()
+        value = x.node if now is None else x.detach().node
+        argument = Argument(value.snapshot(), True, ops.reshape, (x.node,), {"shape": x.shape})
+        if now is not None:
+            now.same(argument, value)
+        return argument
+    return Argument(x.node.snapshot(), True)
 
 
 def _results(name: str, tree: Any) -> tuple[list[Tensor], Rebuild]:

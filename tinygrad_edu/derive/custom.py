@@ -123,6 +123,9 @@ class Function:
         if not asks or packed is None:
             return call.returned
         node = Node(packed.node.data, True, cls._op, nodes, {"call": call})
+        now = graph.tracing()
+        if now is not None:
+            now.same(node, packed.node)
         if graph.watch is not None:
             graph.watch(cls._op, nodes, node)
         return call.unpack(make(node))

@@ -16,7 +16,7 @@ from tinygrad_edu.derive.walk import ordered, refuse_stale
 from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, describe
 from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.anomaly import watched
-from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.reader import graph_reader
 from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops.silence import silently
@@ -32,7 +32,10 @@ def backward(root: Tensor, gradient: Tensor | None, create_graph: bool) -> None:
     kept = {node for node in order if node.op is None or node.retains_grad}
     cotangents = pull_back([(root.node, start)], order, kept, create_graph)
     with modes.set_grad_enabled(create_graph):
+        now = tracing()
         for node, cotangent in cotangents.items():
+            if now is not None:
+                now.grad_event(node, reading=True)
             node.grad = cotangent if node.grad is None else node.grad + cotangent
 
 
@@ -119,6 +122,9 @@ def pull_back(
 ) -> dict[Node, Tensor]:
     """The cotangents of the `kept` nodes, each in a handle of its own. Any other cotangent is
     dropped as soon as it has been pulled back."""
+    now = tracing()
+    if now is not None:
+        now.check_own(order)
     on_graph = create_graph or any(node.is_abstract for node in order[-1:])
     pull = _pull_tensors if on_graph else _pull_arrays
     pull = watched(pull, "backward", "the gradient of operand {}")

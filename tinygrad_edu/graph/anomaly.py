@@ -7,22 +7,18 @@ is computed, and its line is noted on the node for the derivatives that are comp
 from __future__ import annotations
 
 import contextlib
-import linecache
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.errors import AnomalyError, describe
 from tinygrad_edu.graph import node as graph
+from tinygrad_edu.graph.lines import UNKNOWN, Line, users_line
 from tinygrad_edu.graph.node import Abstract, Node
 from tinygrad_edu.ops.dtypes import is_float
 from tinygrad_edu.ops.table import Op
-
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 @contextlib.contextmanager
@@ -55,46 +51,18 @@ def watched(step: Callable[..., Any], mode: str, what: str) -> Callable[..., Any
     def checked(node: Node, given: Any, *rest: Any) -> Any:
         # Rules may pass through infinities that they drop (a "double where"): only what comes out
         # counts, and whatever was recorded on the way is due to the line of the op.
-        outer, _watch.source = _watch.source, getattr(node, "line", _UNKNOWN)
+        outer, _watch.source = _watch.source, getattr(node, "line", UNKNOWN)
         try:
             found = step(node, given, *rest)
         finally:
             _watch.source = outer
-        name, line = f"{mode} of {node.op and node.op.name}", getattr(node, "line", _UNKNOWN)
+        name, line = f"{mode} of {node.op and node.op.name}", getattr(node, "line", UNKNOWN)
         came = _arrays(given)
         for i, array in enumerate(_arrays(found)):
             _check(name, what.format(i), array, came, line)
         return found
 
     return checked
-
-
-class Line(NamedTuple):
-    """A line of code."""
-
-    file: str
-    number: int
-    function: str
-
-    def __str__(self) -> str:
-        if not self.file:
-            return "  (recorded before detect_anomaly, so its line is not known)"
-        place = f'  File "{self.file}", line {self.number}, in {self.function}'
-        source = linecache.getline(self.file, self.number).strip()
-        return f"{place}\n    {source}" if source else place
-
-
-_UNKNOWN = Line("", 0, "")
-
-
-def users_line() -> Line:
-    """The innermost line that runs outside this package, and outside of what it has written."""
-    frame = sys._getframe(1)
-    while (
-        frame.f_code.co_filename.startswith((PACKAGE, "<tinygrad_edu")) and frame.f_back is not None
-    ):
-        frame = frame.f_back
-    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 class _Watch(threading.local):

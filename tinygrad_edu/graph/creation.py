@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, DTypeError
+from tinygrad_edu.errors import ArgumentError, DTypeError, TraceError
 from tinygrad_edu.graph.axes import unpack
-from tinygrad_edu.graph.node import Abstract, Node
-from tinygrad_edu.graph.reader import to_array
+from tinygrad_edu.graph.lines import users_line
+from tinygrad_edu.graph.node import Abstract, Node, tracing
+from tinygrad_edu.graph.reader import leaf
 from tinygrad_edu.graph.tensor import Tensor, make
-from tinygrad_edu.ops import dtypes
+from tinygrad_edu.ops import draws, dtypes
 
 DType = Any
 """Anything `numpy.dtype` accepts."""
@@ -25,7 +26,7 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
     Python floats become float32, Python integers int64 (as torch.tensor); arrays keep their dtype.
     """
-    return make(Node(to_array(data, dtype)), requires_grad)
+    return make(leaf(data, dtype), requires_grad)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -147,6 +148,11 @@ def manual_seed(seed: int) -> None:
     """Start the sequence of random draws over, under this seed (0 to 2^64 - 1)."""
     if not 0 <= seed < 2**64:
         raise ArgumentError(f"manual_seed: needs 0 <= seed < 2**64, got {seed}.")
+    if tracing() is not None:
+        raise TraceError(
+            "manual_seed: a compiled step would draw the same numbers at each call; seed before "
+            f"the first call.\n{users_line()}"
+        )
     _keys.seed, _keys.count = seed, 0
 
 
@@ -162,21 +168,34 @@ def set_random_state(state: tuple[int, int]) -> None:
 
 def generator() -> np.random.Generator:
     """The generator of the next draw: Philox (Salmon et al. 2011) keyed by seed and draw number."""
-    key = np.array([_keys.seed, _keys.count], np.uint64)
+    if tracing() is not None:
+        raise TraceError(
+            "These random numbers would be the same at each call of a compiled step; draw them "
+            f"before it, or with tg.rand, randn, randint or randperm.\n{users_line()}"
+        )
     _keys.count += 1
-    return np.random.Generator(np.random.Philox(key=key))
+    return draws.generator(_keys.seed, _keys.count - 1)
+
+
+def draw(law: str, shape: tuple[int, ...], dtype: Any, bounds: Any = None) -> Tensor:
+    """A new tensor of random numbers of one of the laws of `ops.draws.numbers`."""
+    dtype, now = np.dtype(dtype), tracing()
+    if now is not None:
+        traced: Tensor = now.draw(law=law, shape=shape, dtype=dtype, bounds=bounds)
+        return traced
+    return make(Node(draws.numbers(generator(), law, shape, dtype, bounds)))
 
 
 def randn(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Independent standard normal numbers."""
-    dtype = np.dtype(dtype or dtypes.default_float)
-    return make(Node(generator().standard_normal(_checked(unpack(size)), dtype)), requires_grad)
+    drawn = draw("normal", _checked(unpack(size)), dtype or dtypes.default_float)
+    return drawn.requires_grad_() if requires_grad else drawn
 
 
 def rand(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Independent numbers, uniform on [0, 1)."""
-    dtype = np.dtype(dtype or dtypes.default_float)
-    return make(Node(generator().random(_checked(unpack(size)), dtype)), requires_grad)
+    drawn = draw("uniform", _checked(unpack(size)), dtype or dtypes.default_float)
+    return drawn.requires_grad_() if requires_grad else drawn
 
 
 def randn_like(x: Tensor, dtype: DType = None) -> Tensor:
@@ -192,8 +211,8 @@ def rand_like(x: Tensor, dtype: DType = None) -> Tensor:
 def uniform_for(x: Tensor) -> Tensor:
     """A float32 number for each element of x, independent and uniform on [0, 1), whatever the dtype
     of x: what `rand` would draw. While x is only traced, nothing is drawn: the result is a leaf
-    without values, which whoever runs the trace fills by a draw."""
-    if x.node.is_abstract:
+    without values, which whoever runs the trace fills by a draw. (`tg.compile` records it.)"""
+    if x.node.is_abstract and tracing() is None:
         return make(Node(Abstract(x.shape, dtypes.float32)))
     return rand(x.shape, dtype=dtypes.float32)
 
@@ -205,12 +224,12 @@ def randint(low: int, high: Any, size: Sequence[int] | None = None) -> Tensor:
         low, high, size = 0, low, high
     if not low < high:
         raise ArgumentError(f"randint: needs low < high, got {low} and {high}.")
-    return make(Node(generator().integers(low, high, _checked(size))))
+    return draw("integers", _checked(size), dtypes.int64, (low, high))
 
 
 def randperm(n: int) -> Tensor:
     """A random order of 0, ..., n - 1."""
-    return make(Node(generator().permutation(n)))
+    return draw("permutation", _checked((n,)), dtypes.int64)
 
 
 def _checked(size: Sequence[int]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_edu.errors import InPlaceError, ShapeError
 from tinygrad_edu.graph import functions, indexing, modes
+from tinygrad_edu.graph.node import clock, tracing
 
 if TYPE_CHECKING:
     from tinygrad_edu.graph.tensor import Operand, Tensor
@@ -25,9 +26,13 @@ def replace(x: Tensor, value: Tensor, what: str) -> Tensor:
             f"{x.shape} {x.dtype}; write x = {instead} instead."
         )
     if not x.requires_grad or (modes.state.recording and not x.is_leaf):
+        now = tracing()
+        if now is not None:
+            now.rebinds(x)
         x.node = value.node
+        clock.now += 1
     elif x.is_leaf and not modes.state.recording:
-        x.node.assign(value.node.data)
+        x.node.take(value.node)
     elif x.is_leaf:
         raise InPlaceError(
             f"{what}: this leaf of shape {x.shape} requires grad, and changing it in place "

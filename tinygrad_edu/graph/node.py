@@ -6,6 +6,7 @@ remembers it; `tinygrad_edu.derive` walks what was remembered.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,9 +41,18 @@ _NO_PARAMS: Mapping[str, Any] = {}
 watch: Callable[[Op, Sequence[Node], Node], None] | None = None
 """Called after each op, if set: by `anomaly.detect_anomaly`."""
 
+tracer: Any = None
+"""What records a whole step while `tg.compile` traces one (`compiler/trace.py`)."""
+
+
+def tracing() -> Any:
+    """The tracer if this thread traces a step, else None."""
+    return tracer if tracer is not None and tracer.thread == threading.get_ident() else None
+
 
 class Node:
-    """One value in the graph. `op` is None for a leaf; `line` is set by `detect_anomaly` only."""
+    """One value in the graph. `op` is None for a leaf; `line` is set by `detect_anomaly` and while
+    a step is traced."""
 
     __slots__ = (
         "changed",
@@ -57,6 +67,8 @@ class Node:
         "tick",
     )
     line: Any
+    live = False
+    """Whether a compiled step writes into the value's memory: see `LiveNode`."""
 
     def __init__(
         self,
@@ -88,8 +100,12 @@ class Node:
 
     @property
     def is_abstract(self) -> bool:
-        """Whether the value is a shape only."""
-        return self.data.__class__ is Abstract
+        """Whether the value is a shape only. While a step is traced that holds of everything that
+        was there before: its values may be others at the next call."""
+        if self.data.__class__ is Abstract:
+            return True
+        now = tracing()
+        return now is not None and bool(now.is_older(self))
 
     def __setstate__(self, state: tuple[None, Mapping[str, Any]]) -> None:
         """Unpickle. In a new process the clock must not be behind what it showed in the old one, or
@@ -100,14 +116,39 @@ class Node:
 
     def assign(self, data: np.ndarray) -> None:
         """Give a leaf a new value. Graphs that read the old one are stale from here on."""
+        now = tracing()
+        if now is not None:
+            now.assign(self, Node(data))
+            return
         clock.now += 1
         self.changed = clock.now
         self.data = data
 
+    def take(self, other: Node) -> None:
+        """Give a leaf the value of another node."""
+        now = tracing()
+        if now is not None:
+            now.assign(self, other)
+        else:
+            self.assign(other.data)
+
+    def snapshot(self) -> Any:
+        """The value as it is now, for a new node to keep: a copy where a compiled step would write
+        into the memory."""
+        return self.data.copy() if self.live and not self.is_abstract else self.data
+
+
+class LiveNode(Node):
+    """A leaf whose memory belongs to a compiled step, which writes into it at every call. A node
+    becomes one when a plan takes its value over. What others keep of it must be a copy."""
+
+    __slots__ = ()
+    live = True
+
 
 class _Clock:
-    """Counts assignments. A node recorded before its operand last changed must not be
-    differentiated with the operand's new value."""
+    """Counts assignments, and other changes of what a compiled step may depend on. A node recorded
+    before its operand last changed must not be differentiated with the operand's new value."""
 
     now = 0
 
@@ -125,6 +166,9 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
             node if i < op.selects or node.data.dtype == dtype else _cast(node, dtype)
             for i, node in enumerate(nodes)
         ]
+    if tracer is not None and tracer.thread == threading.get_ident():
+        recorded: Node = tracer.record(op, nodes, params)
+        return recorded
     requires_grad = abstract = False
     for node in nodes:
         if node.requires_grad:
@@ -135,6 +179,8 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
         data: Any = Abstract(*op.infer(*nodes, **params))
     else:
         data = _forward(op, nodes, params)
+        if data.base is not None and any(node.live for node in nodes):
+            data = data.copy()  # not a window onto memory that a compiled step will write to
     requires_grad = requires_grad and op.differentiable and state.recording and is_float(data.dtype)
     if requires_grad or abstract:
         node = Node(data, requires_grad, op, tuple(nodes), params)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, DTypeError
-from tinygrad_edu.graph.node import Node, record
+from tinygrad_edu.errors import ArgumentError, DTypeError, TraceError
+from tinygrad_edu.graph.node import Node, record, tracing
 from tinygrad_edu.ops import dtypes
 from tinygrad_edu.ops.fused import Fused
 from tinygrad_edu.ops.table import TABLE, Op, Reader
@@ -34,8 +34,10 @@ def apply(op: Op, *operands: Any, **params: Any) -> Tensor:
 
 def compose(op: Fused, *operands: Tensor, **params: Any) -> Tensor:
     """Run a fused composite of tensors; where they are only traced, record its definition, unless
-    it is to be kept whole."""
-    if not op.whole and any(operand.node.is_abstract for operand in operands):
+    it is to be kept whole. The trace of a training step keeps every composite whole, since its
+    derivative is then the short one."""
+    whole = op.whole or tracing() is not None
+    if not whole and any(operand.node.is_abstract for operand in operands):
         reader = graph_reader(operands[0].dtype)
         return op.definition(reader, *operands, **params)  # type: ignore[no-any-return]
     return apply(op, *operands, **params)
@@ -51,12 +53,14 @@ def _lift(op: Op, operands: Sequence[Any], nodes: list[Any]) -> None:
     them, a condition its own."""
     for i, operand in enumerate(operands):
         if nodes[i] is None and isinstance(operand, _ARRAYS):
-            nodes[i] = Node(to_array(operand))
+            nodes[i] = leaf(operand)
     valued = [node for node in nodes[op.selects :] if node is not None]
     near = None if not valued else valued[0].dtype if len(valued) == 1 else dtypes.promote(valued)
     for i, operand in enumerate(operands):
         if nodes[i] is None:
-            nodes[i] = Node(_number(op, operand, None if i < op.selects else near))
+            beside = getattr(operand, "node_beside", None)  # a number that a trace keeps open
+            dtype = None if i < op.selects else near
+            nodes[i] = beside(dtype) if beside else Node(_number(op, operand, dtype))
 
 
 def _number(op: Op, operand: Any, near: np.dtype[Any] | None) -> np.ndarray:
@@ -85,6 +89,10 @@ def to_array(
     and Python integers `whole`."""
     node = getattr(data, "node", None)
     if node is not None:
+        if node.is_abstract:
+            raise TraceError(
+                f"{name}: a copy of a tensor that is being traced has no values; use .detach()."
+            )
         data = node.data
     try:
         array = np.array(data, dtype)
@@ -112,7 +120,20 @@ def as_tensor(x: Any) -> Tensor:
     """`x` itself if it is a tensor, else a constant tensor of the same values."""
     if getattr(x, "node", None) is not None:
         return x  # type: ignore[no-any-return]
-    return make_tensor(Node(to_array(x)))  # type: ignore[no-any-return]
+    return make_tensor(leaf(x))  # type: ignore[no-any-return]
+
+
+def leaf(data: Any, dtype: Any = None, whole: np.dtype[Any] = dtypes.int64) -> Node:
+    """A new leaf with a copy of the data. A step that is traced reads the arrays it did not make
+    itself anew at each call."""
+    now = tracing()
+    if now is not None:
+        read = now.array(data)
+        if read is not None:
+            if dtype is None or np.dtype(dtype) == read.dtype:
+                return read  # type: ignore[no-any-return]
+            return record(TABLE["cast"], (read,), {"dtype": np.dtype(dtype)})
+    return Node(to_array(data, dtype, whole))
 
 
 class GraphReader(Reader):

@@ -11,8 +11,9 @@ import numpy as np
 from tinygrad_edu import ops
 from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, indexing, modes, reader
+from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.methods import Methods
-from tinygrad_edu.graph.node import Abstract, Node
+from tinygrad_edu.graph.node import Abstract, Node, clock, tracing
 from tinygrad_edu.graph.numpy_protocol import NumPyProtocol
 from tinygrad_edu.graph.operators import Operators
 from tinygrad_edu.graph.reader import apply, to_array
@@ -33,7 +34,7 @@ class Tensor(Methods, Operators, NumPyProtocol):
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        self.node = Node(to_array(data, dtype, whole=dtypes.default_float))
+        self.node = reader.leaf(data, dtype, whole=dtypes.default_float)
         if requires_grad:
             self.requires_grad_()
 
@@ -83,6 +84,11 @@ class Tensor(Methods, Operators, NumPyProtocol):
             return f"tensor({body}{dtype}, grad_fn=<{self.node.op.name}>)"
         return f"tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
+    def __str__(self) -> str:
+        if tracing() is not None and self.node.is_abstract:
+            self._values("printing")
+        return repr(self)
+
     # -------------------------------------------------------------------------- its values
 
     def _values(self, asked: str) -> np.ndarray:
@@ -90,7 +96,12 @@ class Tensor(Methods, Operators, NumPyProtocol):
             raise TraceError(
                 f"{asked} asks for the values of a tensor of shape {self.shape} that is being "
                 "traced on shapes alone; keep decisions on data out of the traced function "
-                "(tg.where selects element by element)."
+                "(tg.where selects element by element)"
+                + (
+                    f", and return what you want to see or keep.\n{users_line()}"
+                    if tracing() is not None
+                    else "."
+                )
             )
         return self.node.data  # type: ignore[no-any-return]
 
@@ -101,7 +112,8 @@ class Tensor(Methods, Operators, NumPyProtocol):
                 "numpy: this tensor requires grad, and NumPy would not record what is done to it; "
                 "write .detach().numpy()."
             )
-        view = self._values("numpy()").view()
+        self._values("numpy()")
+        view: np.ndarray = self.node.snapshot().view()
         view.flags.writeable = False
         return view
 
@@ -159,6 +171,11 @@ class Tensor(Methods, Operators, NumPyProtocol):
             )
         if not requires_grad and self.node.op is not None:
             raise GradientError("requires_grad: only a leaf can stop asking; use .detach().")
+        if requires_grad != self.node.requires_grad:
+            now = tracing()
+            if now is not None:
+                now.asks(self.node)
+            clock.now += 1
         self.node.requires_grad = requires_grad
         return self
 
@@ -170,6 +187,9 @@ class Tensor(Methods, Operators, NumPyProtocol):
     @property
     def grad(self) -> Tensor | None:
         """What `backward` has added up for this leaf so far, or None."""
+        now = tracing()
+        if now is not None:
+            now.grad_event(self.node, reading=True)
         return self.node.grad  # type: ignore[no-any-return]
 
     @grad.setter
@@ -181,6 +201,9 @@ class Tensor(Methods, Operators, NumPyProtocol):
                 f"grad: {value.shape} {value.dtype} is not the gradient of {self.shape} "
                 f"{self.dtype}; shapes and dtypes must agree."
             )
+        now = tracing()
+        if now is not None:
+            now.grad_event(self.node, reading=False)
         self.node.grad = value
 
     def retain_grad(self) -> None:
@@ -208,7 +231,7 @@ class Tensor(Methods, Operators, NumPyProtocol):
         if self.node.is_abstract:  # a trace must still know where the values will come from
             with modes.no_grad():
                 return apply(ops.reshape, self, shape=self.shape)
-        return make(Node(self.node.data))
+        return make(Node(self.node.snapshot()))
 
     # -------------------------------------------------------------------------- changing values
 
@@ -222,13 +245,14 @@ class Tensor(Methods, Operators, NumPyProtocol):
     def data(self, value: Any) -> None:
         if not isinstance(value, Tensor):
             value = make(Node(to_array(value, self.dtype, name="data")))
-        value = value.node.data
         if (value.shape, value.dtype) != (self.shape, self.dtype):
             raise ShapeError(
                 f"data: {value.shape} {value.dtype} cannot replace {self.shape} {self.dtype}; "
                 "shapes and dtypes must agree."
             )
-        self.node.assign(value)
+        if value.node.live:  # its memory is not for two to share
+            value = value.detach()
+        self.node.take(value.node)
 
     # -------------------------------------------------------------------------- indexing
 

@@ -7,8 +7,6 @@ Bare numbers in a rule become constants of the type of what is beside them, neve
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +14,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from tinygrad_edu.kernels import vector_math
 from tinygrad_edu.kernels.control import function
-
-_PRIVATE = "tinygrad_edu.kernels._standin"
-_PUBLIC = "tinygrad_edu.kernels.vector_math"
-_math: Any = importlib.import_module(_PUBLIC if importlib.util.find_spec(_PUBLIC) else _PRIVATE)
 
 BOOL = np.dtype(np.bool_)
 TYPES = {
@@ -292,7 +287,7 @@ class Namespace:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in _math.SUPPORTED:
+        if name not in vector_math.SUPPORTED:
             raise NoVectorForm(name)
         return lambda x: self._function(name, x)
 
@@ -300,7 +295,7 @@ class Namespace:
         if not x.is_float:
             raise NoVectorForm(f"{name} of {x.dtype}")
         try:
-            return x.new(_math.emit(name, self._builder, x.value))
+            return x.new(vector_math.emit(name, self._builder, x.value))
         except (KeyError, NotImplementedError):
             raise NoVectorForm(f"{name} of {x.dtype}") from None
 

@@ -26,7 +26,7 @@ from tinygrad_edu.kernels import cache
 
 _EMITTERS = (
     *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "native.py"),
-    *("_standin.py", "vector_math.py", "vector_math/*.py"),
+    "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""
 

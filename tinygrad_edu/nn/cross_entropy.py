@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
-from tinygrad_edu.graph.functions import as_tensor, log_softmax, where
+from tinygrad_edu.graph.functions import as_tensor, log_softmax, logical_and, where
+from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.reduction import check_reduction, reduce
@@ -39,7 +42,8 @@ def cross_entropy(
         DTypeError: Scores that are no floats, or class numbers that are no integers.
         ShapeError: A target or weight that does not belong to scores of this shape.
         ArgumentError: A class number outside 0 ... classes - 1, another reduction, or a
-            label_smoothing outside [0, 1].
+            label_smoothing outside [0, 1]. (A compiled step cannot raise for a value: there such a
+            class number costs NaN.)
     """
     check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
@@ -52,13 +56,11 @@ def cross_entropy(
         losses = _with_probabilities(scores, target, factors, label_smoothing)
         return reduce(losses, reduction)
     _check_class_numbers(scores, target, ignore_index)
-    if (
-        scores.ndim == 2
-        and factors is None
-        and not label_smoothing
-        and _all_count(target, ignore_index)
-    ):
-        return reduce(compose(ops.cross_entropy, scores, target), reduction)
+    if scores.ndim == 2 and factors is None and not label_smoothing:
+        if tracing() is not None:
+            return _without_looking(scores, target.long(), ignore_index, reduction)
+        if _all_count(target, ignore_index):
+            return reduce(compose(ops.cross_entropy, scores, target), reduction)
     target = target.long()  # beside uint8, ignore_index would not be a number
     return _with_class_numbers(scores, target, factors, ignore_index, reduction, label_smoothing)
 
@@ -71,6 +73,17 @@ def _all_count(target: Tensor, ignore_index: int) -> bool:
     if ignore_index < 0:  # the usual case, and the cheaper question
         return not labels.size or bool(np.minimum.reduce(labels, axis=None) >= 0)
     return not (labels == ignore_index).any()
+
+
+def _without_looking(scores: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Tensor:
+    """The same where no class number is known: what is no class costs NaN."""
+    known = logical_and(target >= 0, target < scores.shape[1])
+    counted = target != ignore_index
+    losses = compose(ops.cross_entropy, scores, where(known, target, 0))
+    losses = where(counted, where(known, losses, math.nan), 0)
+    if reduction != "mean":
+        return reduce(losses, reduction)
+    return losses.sum() / counted.sum().to(losses.dtype)
 
 
 def _class_axis(scores: Tensor) -> int:

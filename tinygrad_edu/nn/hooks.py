@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_edu.graph.node import clock
+
 ForwardHook = Callable[[Any, tuple[Any, ...], Any], Any]
 """``hook(module, args, output)``; what it returns, unless None, replaces the output."""
 
@@ -19,10 +21,12 @@ class HookHandle:
         self._hooks = hooks
         self._number = next(_numbers)
         hooks[self._number] = hook
+        clock.now += 1  # a compiled step looks again at what it depends on
 
     def remove(self) -> None:
         """Stop calling the hook; a second call does nothing."""
         self._hooks.pop(self._number, None)
+        clock.now += 1
 
     def __enter__(self) -> HookHandle:
         return self

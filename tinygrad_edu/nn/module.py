@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinygrad_edu.errors import DTypeError, ModuleError
+from tinygrad_edu.graph.node import clock
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.hooks import ForwardHook, HookHandle
 from tinygrad_edu.nn.parameter import Parameter, clear_grad, convert
@@ -67,10 +68,13 @@ class Module:
             )
         if kind is None and isinstance(value, Parameter | Module):
             self._kept_for[name] = Parameter if isinstance(value, Parameter) else Module
+        if vars(self).get(name, self) is not value:
+            clock.now += 1  # a compiled step looks again at what it depends on
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
+        clock.now += 1
         self._kept_for.pop(name, None)
         self._buffers.pop(name, None)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_edu.graph.creation import zeros_like
-from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.tensor import Tensor
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -84,8 +84,11 @@ class Parameter(Tensor):
 
 def clear_grad(tensor: Tensor, set_to_none: bool = True) -> None:
     """Forget a gradient, or fill it with zeros."""
-    if tensor.grad is not None:
-        tensor.grad = None if set_to_none else zeros_like(tensor)
+    if set_to_none:
+        if tensor.node.grad is not None or tracing() is not None:
+            tensor.grad = None
+    elif tensor.grad is not None:
+        tensor.grad = zeros_like(tensor)
 
 
 def convert(tensor: Tensor, dtype: np.dtype[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.errors import CheckpointError
+from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.graph.tensor import Tensor
 
 
@@ -59,9 +60,11 @@ def advance(buffer: Tensor, value: Values) -> None:
     """Give a buffer its next value, in the buffer's dtype: running statistics, a count.
 
     To be called when nothing can go wrong any more. While shapes alone are traced the value is a
-    tensor without values, and the buffer stays."""
+    tensor without values, and the buffer stays; the trace of a whole step records the update."""
     if not isinstance(value, Tensor):
         buffer.node.assign(np.asarray(value, buffer.dtype))
+    elif tracing() is not None:
+        buffer.node.take(value.to(buffer.dtype).node)
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

@@ -20,6 +20,7 @@ from tinygrad_edu.ops.constant import (
     sign,
 )
 from tinygrad_edu.ops.contraction import matmul
+from tinygrad_edu.ops.draws import random
 from tinygrad_edu.ops.elementwise import (
     abs,
     acos,
@@ -148,6 +149,7 @@ __all__ = [
     "neg",
     "permute",
     "pow",
+    "random",
     "relu",
     "relu6",
     "remainder",

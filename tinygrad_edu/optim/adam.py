@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, Values, with_decay
@@ -45,12 +43,16 @@ class Adam(Optimizer):
         """One step for one parameter."""
         return self._adapt(p, with_decay(p, g, group), state, group)
 
+    def begins(self, group: Group) -> State:
+        """No steps, and both means 0."""
+        return {"step": 0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
+
     def _adapt(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
         beta1, beta2 = group["betas"]
         t = state.get("step", 0) + 1
         mean = beta1 * state.get("exp_avg", 0.0) + (1 - beta1) * g
         square = beta2 * state.get("exp_avg_sq", 0.0) + (1 - beta2) * (g * g)
-        size = np.sqrt(square) / math.sqrt(1 - beta2**t) + group["eps"]
+        size = np.sqrt(square) / (1 - beta2**t) ** 0.5 + group["eps"]
         new = p - (group["lr"] / (1 - beta1**t)) * (mean / size)
         return new, {"step": t, "exp_avg": mean, "exp_avg_sq": square}
 

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, GradientError
+from tinygrad_edu.errors import ArgumentError, GradientError, TraceError
+from tinygrad_edu.graph import functions, modes
 from tinygrad_edu.graph.creation import tensor
+from tinygrad_edu.graph.lines import users_line
+from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.graph.tensor import Tensor
 
 MARGIN = 1e-6
@@ -35,6 +38,8 @@ def clip_grad_norm_(
             f"clip_grad_norm_: needs max_norm >= 0 and norm_type > 0, got {max_norm}, {norm_type}."
         )
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if tracing() is not None:
+        return _clip_traced(listed, max_norm, norm_type, error_if_nonfinite)
     graded = [(p, p.grad.node.data) for p in listed if p.grad is not None]
     norms = [np.linalg.norm(g.ravel().astype(np.float64), norm_type) for _, g in graded]
     # A Python float, which leaves each gradient its dtype.
@@ -47,3 +52,24 @@ def clip_grad_norm_(
             for p, g in graded:
                 p.grad = tensor(g * scale)
     return tensor(total, graded[0][1].dtype if graded else None)
+
+
+def _clip_traced(
+    parameters: list[Tensor], max_norm: float, norm_type: float, error_if_nonfinite: bool
+) -> Tensor:
+    """The same in ops, for a step that is compiled: without decisions on values."""
+    if error_if_nonfinite:
+        raise TraceError(
+            "clip_grad_norm_: a compiled step cannot raise an error because of a value; leave out "
+            f"error_if_nonfinite and look at the norm that is returned.\n{users_line()}"
+        )
+    graded = [(p, p.grad.detach()) for p in parameters if p.grad is not None]
+    if not graded:
+        return tensor(0.0)
+    with modes.no_grad():
+        flat = [functions.norm(g.double().reshape(-1), norm_type) for _, g in graded]
+        total = functions.norm(functions.stack(flat), norm_type)
+        scale = functions.minimum(max_norm / (total + MARGIN), 1.0)
+        for p, g in graded:
+            p.grad = g * scale.to(g.dtype)
+        return total.to(graded[0][1].dtype)

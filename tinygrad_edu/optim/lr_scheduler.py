@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_edu.errors import ArgumentError, CheckpointError
+from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.optim.optimizer import Optimizer
 
 
@@ -40,6 +41,10 @@ class LRScheduler(ABC):
 
     def step(self) -> None:
         """Go on to the next epoch: call it after the optimizer's steps."""
+        now = tracing()
+        if now is not None:  # Python's work, at every call of a compiled step
+            now.effect(self.step)
+            return
         self.last_epoch += 1
         self._set()
 

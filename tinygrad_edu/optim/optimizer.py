@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, CheckpointError, DTypeError, GradientError
+from tinygrad_edu.graph.node import clock, tracing
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.parameter import clear_grad
 from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.optim.recorded import record_step
 
 Values = Any
 """An array, or a tensor where the step is being recorded."""
@@ -66,6 +68,12 @@ class Optimizer(ABC):
         """The new value of a parameter and its new state, from its value, gradient and state (empty
         before the first step). Nothing is changed in place."""
 
+    def begins(self, group: Group) -> State:
+        """What the rule may find as state before the first step without computing anything else
+        than with none: 0.0 for an array of zeros, 0 for a count. Nothing, where there is no such
+        state; a compiled step then has a program of its own for the first call."""
+        return {}
+
     def check(self, group: Group) -> None:
         """Raise `ArgumentError` if an option is out of range."""
         self._at_least_zero(group, "lr", "weight_decay")
@@ -91,6 +99,7 @@ class Optimizer(ABC):
                 )
             known.add(p)
         self.param_groups.append(full)
+        clock.now += 1  # a compiled step looks again at what it depends on
 
     def _check_parameter(self, position: int, p: Any) -> None:
         if not isinstance(p, Tensor):
@@ -128,8 +137,12 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Update every parameter that has a gradient. Graphs that read the old values are stale
         from here on."""
+        now = tracing()
+        if now is not None:
+            record_step(self, now)
+            return
         updates = [
-            (p, self.rule(p.node.data, p.grad.node.data, self.state.get(p, {}), group))
+            (p, self.rule(p.node.data, p.grad.node.snapshot(), self.state.get(p, {}), group))
             for group in self.param_groups
             for p in group["params"]
             if p.grad is not None
@@ -176,6 +189,7 @@ class Optimizer(ABC):
         for own, group in zip(self.param_groups, groups, strict=True):
             own.update({**group, "params": own["params"]})
         self.state = {parameters[int(number)]: _copied(state) for number, state in states.items()}
+        clock.now += 1  # a compiled step looks again at what it depends on
 
     def _wrong_groups(self, groups: Sequence[Mapping[str, Any]]) -> str | None:
         sizes = [len(group["params"]) for group in groups]
@@ -217,4 +231,4 @@ def with_decay(p: Values, g: Values, group: Group) -> Values:
 
 
 def _copied(state: State) -> State:
-    return {name: np.array(v) if np.ndim(v) else v for name, v in state.items()}
+    return {name: np.array(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}

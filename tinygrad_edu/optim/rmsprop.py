@@ -47,6 +47,13 @@ class RMSprop(Optimizer):
         self._at_least_zero(group, "eps", "momentum")
         self._share("alpha", group["alpha"])
 
+    def begins(self, group: Group) -> State:
+        """Means and sum of 0."""
+        names = ["square_avg"]
+        names += ["grad_avg"] if group["centered"] else []
+        names += ["momentum_buffer"] if group["momentum"] else []
+        return dict.fromkeys(names, 0.0)
+
     def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
         """One step for one parameter."""
         g = with_decay(p, g, group)

@@ -48,6 +48,10 @@ class SGD(Optimizer):
                 f"{group['dampening']}."
             )
 
+    def begins(self, group: Group) -> State:
+        """A sum of 0, unless dampening would then reduce the first gradient."""
+        return {"momentum_buffer": 0.0} if group["momentum"] and not group["dampening"] else {}
+
     def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
         """One step for one parameter."""
         g = with_decay(p, g, group)

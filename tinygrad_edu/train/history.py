@@ -24,6 +24,15 @@ class Means:
         for name, value in values.items():
             self._totals[name] = self._totals.get(name, 0.0) + examples * value
 
+    def add_each(self, examples: int, values: dict[str, Any]) -> None:
+        """The means of several batches of so many examples, one after another."""
+        for name, column in values.items():
+            total = self._totals.get(name, 0.0)
+            for value in column:
+                total += examples * float(value)
+            self._totals[name] = total
+        self.examples += examples * max(map(len, values.values()), default=0)
+
     def result(self) -> dict[str, float]:
         """The means over all examples so far."""
         return {name: total / self.examples for name, total in self._totals.items()}

@@ -23,6 +23,7 @@ from tinygrad_edu.optim import AdamW, Optimizer
 from tinygrad_edu.optim.lr_scheduler import LRScheduler
 from tinygrad_edu.train.batches import EVALUATION_BATCH, Data, batches_of, pairs
 from tinygrad_edu.train.checkpoint import PathLike
+from tinygrad_edu.train.compiled import CompiledSteps, compiled_steps
 from tinygrad_edu.train.history import History, Means
 from tinygrad_edu.train.interrupt import Interrupt
 from tinygrad_edu.train.metrics import Loss, Metric, default_loss, default_metrics
@@ -55,6 +56,7 @@ def fit(
     checkpoint: PathLike | None = None,
     checkpoint_every: int = 1,
     resume: Resume = False,
+    compiled: bool | None = None,
 ) -> History:
     """Train a model, and tell how it went. ::
 
@@ -98,6 +100,9 @@ def fit(
         checkpoint_every: A number of epochs.
         resume: Whether to go on with the run in `checkpoint`; "auto" does so if there is one. More
             `epochs` than before may be asked for; they count from the start.
+        compiled: Whether to run steps as a compiled program, many in one call (`tg.compile`). The
+            numbers are the same up to rounding. True raises where the step cannot be compiled;
+            None leaves the choice to the engine, which then says why it does not.
 
     Raises:
         TrainingError: The loss became infinite or NaN. The step that would have followed is not
@@ -135,7 +140,8 @@ def fit(
         progress_bar(progress, epochs, len(batches), done=len(state.history)) as bar,
     ):
         try:
-            _Run(state, measure, interrupt, bar).train(epochs, callback, checkpoints)
+            steps = compiled_steps(compiled, state, loss, metrics)
+            _Run(state, measure, interrupt, bar, steps).train(epochs, callback, checkpoints)
         except KeyboardInterrupt:
             if interrupt.insisted:
                 raise
@@ -234,6 +240,7 @@ class _Run:
     measure: _Measure
     interrupt: Interrupt
     bar: Bar
+    steps: CompiledSteps | None
 
     def train(
         self, epochs: int, callback: Callback | None, checkpoints: Checkpoints | None
@@ -259,10 +266,10 @@ class _Run:
         row = {"lr": float(state.optimizer.param_groups[0]["lr"])}
         validated: dict[str, float] = {}
         try:
-            for x, y in pairs(state.batches):
-                means.add(len(x), self.step(x, y))
-                self.bar.advance(len(state.history) + 1, means.result())
-                self.interrupt.check()
+            if self.steps is None:
+                self._batches(means)
+            else:
+                self._compiled(self.steps, means)
             if state.validation is not None:
                 measured = _evaluate(
                     state.model, state.validation, self.measure, self.interrupt.check
@@ -273,20 +280,40 @@ class _Run:
                 row["seconds"] = time.perf_counter() - started
                 state.history.rows.append({**means.result(), **validated, **row})
 
+    def _batches(self, means: Means) -> None:
+        """An epoch, batch by batch."""
+        for x, y in pairs(self.state.batches):
+            means.add(len(x), self.step(x, y))
+            self.bar.advance(len(self.state.history) + 1, means.result())
+            self.interrupt.check()
+
+    def _compiled(self, steps: CompiledSteps, means: Means) -> None:
+        """An epoch, many batches at a time."""
+        for examples, measured in steps.epoch(self.state.batches):
+            means.add_each(examples, measured)
+            count = len(measured["loss"])
+            self.bar.advance(len(self.state.history) + 1, means.result(), count)
+            if steps.failed is not None:
+                raise self._diverged(steps.failed)
+            self.interrupt.check()
+
+    def _diverged(self, loss: float) -> TrainingError:
+        optimizer, history = self.state.optimizer, self.state.history
+        return TrainingError(
+            f"fit: the loss became {loss} in epoch {len(history) + 1}, at learning rate "
+            f"{optimizer.param_groups[0]['lr']:.3g}. The parameters are those that gave it. A "
+            "lower learning rate, tg.optim.clip_grad_norm_ or another initialisation may help.",
+            history,
+        )
+
     def step(self, x: Tensor, y: Tensor) -> dict[str, float]:
         """One update, and what was measured before it."""
-        optimizer, history = self.state.optimizer, self.state.history
+        optimizer = self.state.optimizer
         outputs = self.state.model(x)
         loss = self.measure.loss(outputs, y)
         measured = self.measure(outputs, y, loss)
         if not math.isfinite(measured["loss"]):
-            raise TrainingError(
-                f"fit: the loss became {measured['loss']} in epoch {len(history) + 1}, at "
-                f"learning rate {optimizer.param_groups[0]['lr']:.3g}. The parameters are "
-                "those that gave it. A lower learning rate, tg.optim.clip_grad_norm_ or another "
-                "initialisation may help.",
-                history,
-            )
+            raise self._diverged(measured["loss"])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 
 class Bar(Protocol):
-    """What the training loop tells after each batch."""
+    """What the training loop tells after each batch, or after several."""
 
-    def advance(self, epoch: int, measured: dict[str, float]) -> None:
-        """One more batch is done, in the epoch of that number."""
+    def advance(self, epoch: int, measured: dict[str, float], batches: int = 1) -> None:
+        """More batches are done, in the epoch of that number."""
 
 
 class NoBar:
     """Shows nothing."""
 
-    def advance(self, epoch: int, measured: dict[str, float]) -> None:
+    def advance(self, epoch: int, measured: dict[str, float], batches: int = 1) -> None:
         """Nothing."""
 
 
@@ -47,11 +47,11 @@ class RichBar:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def advance(self, epoch: int, measured: dict[str, float]) -> None:
-        """Move on by one batch."""
+    def advance(self, epoch: int, measured: dict[str, float], batches: int = 1) -> None:
+        """Move on by so many batches."""
         shown = "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
         self._progress.update(
-            self._task, advance=1, description=f"epoch {epoch}/{self._epochs}", measured=shown
+            self._task, advance=batches, description=f"epoch {epoch}/{self._epochs}", measured=shown
         )
 
 

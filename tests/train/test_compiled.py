@@ -1,0 +1,155 @@
+"""`fit` with compiled steps: the history, checkpoints and ends of a run are those without."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import nn, optim
+from tinygrad_edu.errors import TinygradError, TraceError, TrainingError
+from tinygrad_edu.train import compiled as steps
+from tinygrad_edu.train.history import History
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 6)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int64) + (X[:, 1] > 0)
+
+
+def fit(compiled: bool | None, **options: Any) -> tuple[nn.Module, History]:
+    """50 examples in batches of 8: the last of an epoch has 2."""
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    chosen = {
+        "epochs": 3,
+        "batch_size": 8,
+        "optimizer": partial(optim.Adam, lr=0.01),
+        "schedule": partial(optim.lr_scheduler.CosineAnnealingLR, T_max=3),
+        **options,
+    }
+    data = chosen.pop("data", (X, Y))
+    return model, tg.train.fit(model, data, compiled=compiled, **chosen)
+
+
+def state(model: nn.Module) -> dict[str, np.ndarray]:
+    return {name: t.numpy() for name, t in model.state_dict().items()}
+
+
+def agree(first: tuple[nn.Module, History], second: tuple[nn.Module, History]) -> None:
+    assert first[1].columns == second[1].columns
+    assert len(first[1]) == len(second[1])
+    for column in first[1].columns:
+        if column != "seconds":
+            np.testing.assert_allclose(first[1][column], second[1][column], rtol=1e-5)
+    for name, array in state(first[0]).items():
+        np.testing.assert_allclose(array, state(second[0])[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.AdamW, optim.RMSprop])
+def test_same_numbers(optimizer: Any) -> None:
+    options = {"optimizer": partial(optimizer, lr=0.01), "validation": (X[:9], Y[:9])}
+    agree(fit(True, **options), fit(False, **options))
+
+
+def test_losses_metrics_and_data_sets() -> None:
+    targets = X[:, :3] * 2
+    measure = {"largest": lambda z, y: (z - y).abs().max()}
+    options: dict[str, Any] = {"metrics": measure, "loss": nn.MSELoss()}
+
+    class Pairs:
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, i: int) -> Any:
+            return X[i], targets[i]
+
+    for data in ((X, targets), Pairs(), tg.data.DataLoader(Pairs(), 6, shuffle=True, seed=3)):
+        seed = {"epoch": 0}
+        found = []
+        for compiled in (True, False):
+            if isinstance(data, tg.data.DataLoader):
+                data.epoch = seed["epoch"]
+            found.append(fit(compiled, data=data, **options))
+        agree(*found)
+
+
+def test_many_steps_a_call_and_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "CALL_SECONDS", 1e-9)
+    one = fit(True)
+    monkeypatch.setattr(steps, "CALL_SECONDS", 100.0)
+    many = fit(True)
+    for name, array in state(one[0]).items():
+        np.testing.assert_array_equal(array, state(many[0])[name])
+    assert one[1].loss == many[1].loss
+
+
+def test_a_resumed_run_is_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    whole = fit(True, epochs=4)
+    fit(True, epochs=2, checkpoint=path)
+    resumed = fit(True, epochs=4, checkpoint=path, resume=True)
+    for name, array in state(whole[0]).items():
+        np.testing.assert_array_equal(array, state(resumed[0])[name])
+    assert whole[1].loss == resumed[1].loss
+
+
+def test_a_loss_that_is_no_number() -> None:
+    """The model is that which gave it, as without compiling."""
+    x = X.copy()
+    x[29] = 1e30  # its square is infinite
+    found = []
+    for compiled in (True, False):
+        tg.manual_seed(0)
+        model = nn.Linear(6, 1)
+        with pytest.raises(TrainingError, match="loss became inf in epoch 1") as caught:
+            tg.train.fit(
+                model,
+                (x, X[:, :1]),
+                optimizer=partial(optim.SGD, lr=0.01, momentum=0.9),
+                batch_size=4,
+                compiled=compiled,
+                seed=1,
+            )
+        assert caught.value.history.loss  # type: ignore[attr-defined]  # it did not happen at once
+        found.append((model, caught.value.history))
+    agree(*found)  # type: ignore[arg-type]
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "CALL_SECONDS", 1e-9)
+    count = 0
+    run = steps.CompiledSteps._call
+
+    def call(self: Any, *args: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            signal.raise_signal(signal.SIGINT)
+        return run(self, *args)
+
+    monkeypatch.setattr(steps.CompiledSteps, "_call", call)
+    _, history = fit(True)
+    assert history.interrupted
+    assert len(history) == 1
+    assert count == 3
+
+
+def test_what_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"first": lambda z, y: float(z.detach().numpy()[0, 0])}
+    with pytest.raises(TraceError, match="numpy"):
+        fit(True, metrics=metrics)
+    monkeypatch.setattr(steps, "BY_DEFAULT", True)
+    with pytest.warns(UserWarning, match="without compiling, since"):
+        told = fit(None, metrics=metrics)
+    agree(told, fit(False, metrics=metrics))
+    assert issubclass(TraceError, TinygradError)
+
+
+def test_the_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(True, progress=True)
+    assert "epoch 3/3" in capsys.readouterr().err
