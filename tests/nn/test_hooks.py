@@ -52,3 +52,28 @@ def test_a_hook_may_end_itself() -> None:
     identity(1)
     identity(1)
     assert calls == [1]
+
+
+class Sum(nn.Module):
+    """Of any number of arguments."""
+
+    def forward(self, *numbers: float) -> float:
+        return sum(numbers)
+
+
+def test_hooks_before_forward_see_and_replace_the_arguments() -> None:
+    module, seen = Sum(), []
+    with module.register_forward_pre_hook(lambda *call: seen.append(call)):
+        assert module(2, 3) == 5
+    with module.register_forward_pre_hook(lambda module, args: args[0] + 1):
+        with module.register_forward_pre_hook(lambda module, args: (args[0] * 10, 4)):
+            assert module(2) == 34
+        assert module(2) == 3
+    assert module(2) == 2
+    assert seen == [(module, (2, 3))]
+
+
+def test_hooks_belong_to_one_module() -> None:
+    first, second = nn.Identity(), nn.Identity()
+    first.register_forward_pre_hook(lambda module, args: 7)
+    assert (first(1), second(1)) == (7, 1)

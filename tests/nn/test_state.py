@@ -31,6 +31,7 @@ def test_round_trip() -> None:
     assert values(source) != values(target)
     report = target.load_state_dict(source.state_dict())
     assert report == ([], [])
+    assert repr(report) == "<all keys matched>"
     assert values(source) == values(target)
     assert list(source.state_dict()) == ["steps", "0.weight", "0.bias", "1.weight", "1.bias"]
 
@@ -103,6 +104,10 @@ def test_without_strict_keys_may_differ_but_not_shapes() -> None:
     report = net.load_state_dict({"0.bias": np.ones(3), "other": np.ones(1)}, strict=False)
     assert report.missing_keys == ["steps", "0.weight", "1.weight", "1.bias"]
     assert report.unexpected_keys == ["other"]
+    assert repr(report).splitlines()[1:3] == [
+        "  missing: steps, 0.weight, 1.weight, 1.bias",
+        "  unexpected: other",
+    ]
     assert net[0].bias.tolist() == [1, 1, 1]
     with pytest.raises(CheckpointError):
         net.load_state_dict({"0.bias": np.ones(4)}, strict=False)

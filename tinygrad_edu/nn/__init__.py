@@ -23,6 +23,8 @@ from tinygrad_edu.nn.activation import (
 from tinygrad_edu.nn.containers import ModuleList, Residual, Sequential
 from tinygrad_edu.nn.dropout import Dropout
 from tinygrad_edu.nn.embedding import Embedding
+from tinygrad_edu.nn.autoencoder import Autoencoder
+from tinygrad_edu.nn.containers import ModuleList, Sequential
 from tinygrad_edu.nn.linear import Linear
 from tinygrad_edu.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, MSELoss
 from tinygrad_edu.nn.module import Module
@@ -35,6 +37,7 @@ __all__ = [
     "GELU",
     "SELU",
     "Activation",
+    "Autoencoder",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",

@@ -1,4 +1,4 @@
-"""What watches a module: functions called after every forward, and the handle that ends them."""
+"""What watches a module: functions called before or after every forward, and what ends them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tinygrad_edu.graph.node import clock
 
 ForwardHook = Callable[[Any, tuple[Any, ...], Any], Any]
 """``hook(module, args, output)``; what it returns, unless None, replaces the output."""
+ForwardPreHook = Callable[[Any, tuple[Any, ...]], Any]
+"""``hook(module, args)``; what it returns, unless None, replaces the arguments."""
 
 _numbers = itertools.count()
 
@@ -17,7 +19,7 @@ _numbers = itertools.count()
 class HookHandle:
     """Ends a hook by `remove()`, or by leaving the ``with`` block that it heads."""
 
-    def __init__(self, hooks: dict[int, ForwardHook], hook: ForwardHook) -> None:
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
         self._hooks = hooks
         self._number = next(_numbers)
         hooks[self._number] = hook

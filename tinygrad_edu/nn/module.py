@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_edu.errors import DTypeError, ModuleError
 from tinygrad_edu.graph.node import clock
 from tinygrad_edu.graph.tensor import Tensor
-from tinygrad_edu.nn.hooks import ForwardHook, HookHandle
+from tinygrad_edu.nn.hooks import ForwardHook, ForwardPreHook, HookHandle
 from tinygrad_edu.nn.parameter import Parameter, clear_grad, convert
 from tinygrad_edu.nn.state import LoadReport, load
 from tinygrad_edu.ops import dtypes
@@ -96,13 +96,31 @@ class Module:
         """What the module computes; a subclass defines it. Call the module, not this: hooks."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward().")
 
+    _forward_pre_hooks: dict[int, ForwardPreHook] | None = None  # made for the first such hook
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._forward_pre_hooks:
+            args = self._changed_by_hooks(args)
         output = self.forward(*args, **kwargs)
         for hook in tuple(self._forward_hooks.values()):  # a hook may remove itself
             changed = hook(self, args, output)
             if changed is not None:
                 output = changed
         return output
+
+    def _changed_by_hooks(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        for hook in tuple((self._forward_pre_hooks or {}).values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        return args
+
+    def register_forward_pre_hook(self, hook: ForwardPreHook) -> HookHandle:
+        """Call ``hook(module, args)`` before every forward; what it returns, unless None, replaces
+        the positional arguments (one that is no tuple is the only one)."""
+        if self._forward_pre_hooks is None:
+            self._forward_pre_hooks = {}
+        return HookHandle(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, unless None,

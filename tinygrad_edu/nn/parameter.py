@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.creation import zeros_like
 from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.tensor import Tensor
@@ -31,7 +34,7 @@ class Law:
         variance: Var(w) = E[(w - mean)^2].
         kurtosis: E[(w - mean)^4] / Var(w)^2: 3 for a normal law, 9/5 for a uniform one. For a
             constant it is 0/0 and taken as 1, the least value that any law has.
-        fan_in: Inputs that one unit adds up, where the shape tells: 2 axes or more.
+        fan_in: Inputs that one unit adds up, if it is a weight (see `fans`).
         fan_out: Units that one input reaches, likewise.
         scheme: The function of `nn.init` that drew, without its trailing underscore.
         draw: Values of this law in an array of the given shape, from the given generator.
@@ -52,16 +55,33 @@ class Parameter(Tensor):
 
     As torch.nn.Parameter. The values are copied; Python numbers become float32.
 
+    Args:
+        data: The values.
+        requires_grad: Whether it is trained.
+        groups: Of a convolution's weight: into how many groups its channels are divided. The shape
+            does not tell, and the fans depend on it.
+        transposed: Whether it is the weight (in, out / groups, *kernel) of a transposed
+            convolution.
+
     Raises:
         DTypeError: `requires_grad` with a dtype that has no derivatives.
     """
 
-    __slots__ = ("_drawn",)
+    __slots__ = ("_drawn", "groups", "transposed")
     _drawn: tuple[Law, Node, int] | None
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = True,
+        *,
+        groups: int = 1,
+        transposed: bool = False,
+    ) -> None:
         super().__init__(data, requires_grad=requires_grad)
         self._drawn = None
+        self.groups = groups
+        self.transposed = transposed
 
     @property
     def law(self) -> Law | None:
@@ -80,6 +100,49 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+def fans(
+    weight: Tensor | Shape, groups: int | None = None, transposed: bool | None = None
+) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight: how many inputs one unit adds up, and how many units one input
+    reaches. Every position of the kernel counts, whatever its dilation.
+
+    The shape is (out, in), or (out, in / groups, *kernel) for a convolution, or (in, out / groups,
+    *kernel) for a transposed one. In both an input reaches the units of its own group alone.
+    (torch counts those of all groups, and reads a transposed weight as if it were none.)
+
+    With a stride, these are the fans of the convolution before outputs are left out: on average one
+    input of a convolution of stride s along each of d axes reaches fan_out / s^d units, and one
+    unit of a transposed one adds up fan_in / s^d inputs.
+
+    Args:
+        weight: A tensor or its shape.
+        groups: None: those of a `Parameter`, else 1.
+        transposed: None: as a `Parameter` says, else False.
+
+    Raises:
+        ArgumentError: Fewer than two axes, a fan of 0, or groups that do not divide the first axis.
+    """
+    own = weight if isinstance(weight, Parameter) else None
+    shape = weight.shape if isinstance(weight, Tensor) else tuple(weight)
+    if len(shape) < 2:
+        raise ArgumentError(
+            f"fans: shape {shape} has no fan_in and fan_out; a weight has shape (out, in) or "
+            "(out, in, *kernel). Use normal_ or uniform_ for vectors."
+        )
+    if min(shape) == 0:
+        raise ArgumentError(f"fans: shape {shape} has a fan of 0; every size must be at least 1.")
+    if groups is None:
+        groups = own.groups if own is not None else 1
+    first, second, *kernel = shape
+    if operator.index(groups) < 1 or first % groups:
+        raise ArgumentError(f"fans: {groups} groups do not divide the first axis of {shape}.")
+    field = math.prod(kernel)
+    ahead, behind = first // groups * field, second * field
+    if transposed is None:
+        transposed = own is not None and own.transposed
+    return (ahead, behind) if transposed else (behind, ahead)
 
 
 def clear_grad(tensor: Tensor, set_to_none: bool = True) -> None:

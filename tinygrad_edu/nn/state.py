@@ -19,6 +19,16 @@ class LoadReport(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<all keys matched>"
+        lines = [
+            f"  {what}: {', '.join(keys)}"
+            for what, keys in (("missing", self.missing_keys), ("unexpected", self.unexpected_keys))
+            if keys
+        ]
+        return "\n".join(["<keys that only one side had:", *lines, ">"])
+
 
 def load(
     model: str, own: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool

@@ -6,5 +6,7 @@
 from tinygrad_edu.train.history import History
 from tinygrad_edu.train.loop import evaluate, fit
 from tinygrad_edu.train.metrics import accuracy
+from tinygrad_edu.train.pretraining import Pretraining, pretrain_layerwise
+from tinygrad_edu.train.probe import Probe
 
-__all__ = ["History", "accuracy", "evaluate", "fit"]
+__all__ = ["History", "Pretraining", "Probe", "accuracy", "evaluate", "fit", "pretrain_layerwise"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_edu.errors import ArgumentError
@@ -114,14 +115,8 @@ class History:
         if not self.rows:
             return title
         shown = spread(len(self), ROWS_SHOWN)
-        header = ["epoch", *self.columns]
-        table = [[str(i + 1), *(f"{self[c][i]:.4g}" for c in self.columns)] for i in shown]
-        widths = [max(map(len, column)) for column in zip(header, *table, strict=True)]
-        lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in [header, *table]
-        ]
-        return "\n".join([title, *lines])
+        rows = [[str(i + 1), *(f"{self[c][i]:.4g}" for c in self.columns)] for i in shown]
+        return "\n".join([title, as_table(["epoch", *self.columns], rows)])
 
     def plot(self) -> Any:
         """A matplotlib figure: the losses on a logarithmic scale, and each metric beside them.
@@ -129,14 +124,8 @@ class History:
         Raises:
             ImportError: matplotlib is not installed; the extra "plots" brings it.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError(
-                "plot: needs matplotlib; install it with pip install 'tinygrad-edu[plots]'."
-            ) from None
         panels = [c for c in self.columns if not c.startswith("val_") and c not in NOT_PLOTTED]
-        figure = Figure(figsize=(4.5 * max(len(panels), 1), 3.2), layout="constrained")
+        figure = figure_class()(figsize=(4.5 * max(len(panels), 1), 3.2), layout="constrained")
         epochs = range(1, len(self) + 1)
         for number, name in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), number)
@@ -146,6 +135,30 @@ class History:
             axes.set(xlabel="epoch", title=name, yscale="log" if name == "loss" else "linear")
             axes.legend()
         return figure
+
+
+def figure_class() -> Any:
+    """matplotlib's Figure, which draws without a display.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "plot: needs matplotlib; install it with pip install 'tinygrad-edu[plots]'."
+        ) from None
+    return Figure
+
+
+def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells in columns, each as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [header, *rows]
+    )
 
 
 def spread(n: int, at_most: int) -> list[int]:

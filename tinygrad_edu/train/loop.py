@@ -36,7 +36,7 @@ Callback = Callable[[History], object]
 Resume = bool | Literal["auto"]
 
 _DRAWS = 1
-"""The stream of a seed that belongs to draws made while training; 0 is that of initial values."""
+"""The stream of a seed that belongs to draws made while training."""
 
 
 def fit(
@@ -119,7 +119,7 @@ def fit(
     batches = batches_of(data, model, batch_size, shuffle=True, seed=seed)
     validation_batches = None if validation is None else batches_of(validation, model)
     if seed is not None:
-        manual_seed(_seed_of_draws(seed))
+        manual_seed(seed_apart(seed, _DRAWS))
     if not isinstance(optimizer, Optimizer):
         optimizer = (optimizer or AdamW)([p for p in model.parameters() if p.requires_grad])
     if schedule is not None and not isinstance(schedule, LRScheduler):
@@ -320,8 +320,8 @@ class _Run:
         return measured
 
 
-def _seed_of_draws(seed: int) -> int:
+def seed_apart(seed: int, stream: int) -> int:
     """A seed apart from the one itself, under which the model may have been initialised: else the
     first dropout mask would be made of the numbers that made the first weights."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(_DRAWS,))
+    sequence = np.random.SeedSequence(seed, spawn_key=(stream,))
     return int(sequence.generate_state(1, np.uint64)[0])
