@@ -70,10 +70,10 @@ ELSEWHERE = {
     "autograd": "grad no_grad enable_grad gradcheck gradgradcheck Function",
     "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp vmap functional_call",
     "nn": """
-        Module Parameter Sequential Autoencoder Linear Flatten BatchNorm1d BatchNorm2d LayerNorm
-        GroupNorm RMSNorm Dropout Residual Embedding CrossEntropyLoss MSELoss BCEWithLogitsLoss HingeLoss
-        functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus
-        Softsign Hardtanh Hardswish
+        Module Parameter Sequential Autoencoder Linear Flatten BatchNorm1d BatchNorm2d
+        LayerNorm GroupNorm RMSNorm Dropout Residual Embedding CrossEntropyLoss MSELoss
+        BCEWithLogitsLoss HingeLoss functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU
+        Mish Sigmoid Tanh Softplus Softsign Hardtanh Hardswish
     """,
     "nn.Module": """
         train eval requires_grad_ double float to state_dict load_state_dict parameters

@@ -27,12 +27,15 @@ def test_rows_lines_and_sums() -> None:
     before = model.weight.detach().numpy()
     told = tg.explain(compiled)
     start = step.__code__.co_firstlineno
-    by_op = {row.ops[0]: row for row in told.rows}
-    assert by_op["tanh"].line == f"test_explanation.py:{start + 1}"
-    assert by_op["tanh"].source == "loss = model(x).tanh().sum()"
-    assert by_op["linear"].flop == 2 * 16 * 64 * 32
-    assert by_op["matmul"].line.endswith(str(start + 3))  # the gradient of the weight
-    assert by_op["tanh"].bytes == 2 * 4 * 16 * 32
+    forward, *_ = (row for row in told.rows if row.kernel == "matmul")
+    *_, backward = (row for row in told.rows if row.kernel == "matmul")
+    assert forward.flop == 2 * 16 * 64 * 32
+    assert forward.line == f"test_explanation.py:{start + 1}"
+    assert backward.line.endswith(str(start + 3))  # the gradient of the weight
+    activation = next(row for row in told.rows if "tanh" in row.ops)
+    assert activation.line == f"test_explanation.py:{start + 1}"
+    assert activation.source == "loss = model(x).tanh().sum()"
+    assert activation.bytes >= 2 * 4 * 16 * 32
     assert all(row.seconds is None or row.seconds >= 0 for row in told.rows)
     assert told.separate_bytes > told.arena_bytes >= 4 * (32 * 64 + 32)
     text = str(told)
