@@ -38,6 +38,9 @@ ACTIVATIONS = """
     relu6 gelu silu mish softplus softsign elu selu leaky_relu hardtanh hardswish
 """
 JOINS = "cat stack where einsum tensordot pad"
+WINDOWS = """
+    conv1d conv2d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d avg_pool2d
+"""
 CREATION = """
     Tensor tensor zeros ones full empty zeros_like ones_like full_like empty_like arange linspace
     eye randn rand randint randperm randn_like rand_like manual_seed from_numpy from_dlpack
@@ -46,7 +49,7 @@ MODES = """
     no_grad enable_grad set_grad_enabled is_grad_enabled detect_anomaly draw save load
     compile explain
 """
-FUNCTIONS = " ".join((ACTIVATIONS, JOINS, CREATION, MODES)).split()
+FUNCTIONS = " ".join((ACTIVATIONS, JOINS, WINDOWS, CREATION, MODES)).split()
 
 OF_TENSORS = """
     shape dtype ndim dim size numel data grad requires_grad requires_grad_ is_leaf retain_grad
@@ -70,16 +73,20 @@ ELSEWHERE = {
     "autograd": "grad no_grad enable_grad gradcheck gradgradcheck Function",
     "func": "grad value_and_grad vjp jvp jacrev jacfwd hessian hvp vmap functional_call",
     "nn": """
-        Module Parameter Sequential Autoencoder Linear Flatten BatchNorm1d BatchNorm2d
-        LayerNorm GroupNorm RMSNorm Dropout Residual Embedding CrossEntropyLoss MSELoss
-        BCEWithLogitsLoss HingeLoss functional init ReLU ReLU6 LeakyReLU ELU SELU GELU SiLU
-        Mish Sigmoid Tanh Softplus Softsign Hardtanh Hardswish
+        Module Parameter Sequential Autoencoder Linear Conv1d Conv2d MaxPool2d AvgPool2d
+        Flatten BatchNorm1d BatchNorm2d LayerNorm GroupNorm RMSNorm Dropout Residual
+        Embedding CrossEntropyLoss MSELoss BCEWithLogitsLoss HingeLoss functional init ReLU
+        ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus Softsign Hardtanh
+        Hardswish
+    """,
+    "nn.functional": """
+        conv1d conv2d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
+        avg_pool2d pad batch_norm layer_norm group_norm rms_norm dropout embedding
     """,
     "nn.Module": """
         train eval requires_grad_ double float to state_dict load_state_dict parameters
         named_parameters register_forward_hook register_forward_pre_hook freeze unfreeze
     """,
-    "nn.functional": "batch_norm layer_norm group_norm rms_norm dropout embedding",
     "nn.init": """
         zeros_ constant_ normal_ uniform_ trunc_normal_ xavier_uniform_ xavier_normal_
         kaiming_uniform_ kaiming_normal_ lecun_normal_ orthogonal_ lsuv_ calculate_gain

@@ -12,18 +12,21 @@ import scipy.special
 import tinygrad_edu as tg
 from tinygrad_edu.graph import (
     contraction,
+    convolving,
     functions,
     layout,
     ordering,
     padding,
     picking,
     pointwise,
+    pooling,
     product,
     reduction,
     scan,
 )
 
-SOURCES = [contraction, layout, ordering, padding, picking, pointwise, product, reduction, scan]
+SOURCES = [contraction, convolving, layout, ordering, padding, picking, pointwise, pooling, product]
+SOURCES += [reduction, scan]
 SHARED = {"distinct", "part", "along", "accumulated"}  # by these files only
 
 

@@ -18,6 +18,7 @@ from tests.ops.samples import (
     seeds,
     shapes,
 )
+from tests.ops.sliding import BIASED, SLIDING
 
 
 @st.composite
@@ -103,6 +104,7 @@ FUSED: dict[str, Case] = {
     "standardize": Case(groups(), _standardized),
     "unit_rms": Case(groups(), _unit_rms),
     "affine": Case(scalings(), lambda x, weight, bias=0.0: x * weight + bias),
+    "convolution_bias": BIASED,
 }
 
-CASES: dict[str, Case] = RULES | STRUCTURE | FUSED
+CASES: dict[str, Case] = RULES | STRUCTURE | SLIDING | FUSED

@@ -21,6 +21,7 @@ from tests.ops.cases import CASES, FUSED
 from tests.ops.checks import DERIVATIVE_ULPS, EPS, directions, influential, size, tensors
 from tests.ops.edges import EDGES, SECOND, Edge
 from tests.ops.samples import RULES, Sample, shapes, uniform
+from tests.peers.sliding import SLIDING
 from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.ops import TABLE
 
@@ -122,6 +123,7 @@ STRUCTURE: dict[str, Callable[..., Any]] = {
     "concat": lambda torch, *xs, axis: torch.cat(xs, axis),
     "cast": lambda torch, x, dtype: x.to(torch.float64),
     "matmul": lambda torch, a, b: torch.matmul(a, b),
+    **SLIDING,
 }
 
 RENAMED = {"gelu_tanh": "gelu", "hardtanh": "hardtanh"}

@@ -7,6 +7,7 @@ Most are methods of `Tensor` as well. Arguments may be tensors, NumPy arrays or 
 from __future__ import annotations
 
 from tinygrad_edu.graph.contraction import einsum, tensordot
+from tinygrad_edu.graph.convolving import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinygrad_edu.graph.layout import (
     cat,
     chunk,
@@ -106,6 +107,7 @@ from tinygrad_edu.graph.pointwise import (
     trunc,
     where,
 )
+from tinygrad_edu.graph.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from tinygrad_edu.graph.product import bmm, dot, matmul, mm, mv, outer
 from tinygrad_edu.graph.reader import as_tensor as as_tensor
 from tinygrad_edu.graph.reduction import (
@@ -141,12 +143,18 @@ __all__ = [
     "argsort",
     "asin",
     "atan",
+    "avg_pool1d",
+    "avg_pool2d",
     "bmm",
     "cat",
     "ceil",
     "chunk",
     "clamp",
     "clip",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cos",
     "cosh",
     "count_nonzero",
@@ -192,6 +200,8 @@ __all__ = [
     "masked_fill",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",

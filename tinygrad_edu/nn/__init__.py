@@ -20,16 +20,17 @@ from tinygrad_edu.nn.activation import (
     Softsign,
     Tanh,
 )
+from tinygrad_edu.nn.autoencoder import Autoencoder
 from tinygrad_edu.nn.containers import ModuleList, Residual, Sequential
+from tinygrad_edu.nn.convolution import Conv1d, Conv2d
 from tinygrad_edu.nn.dropout import Dropout
 from tinygrad_edu.nn.embedding import Embedding
-from tinygrad_edu.nn.autoencoder import Autoencoder
-from tinygrad_edu.nn.containers import ModuleList, Sequential
 from tinygrad_edu.nn.linear import Linear
 from tinygrad_edu.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, MSELoss
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_edu.nn.parameter import Law, Parameter
+from tinygrad_edu.nn.pooling import AvgPool2d, MaxPool2d
 from tinygrad_edu.nn.shape import Flatten, Identity
 
 __all__ = [
@@ -38,9 +39,12 @@ __all__ = [
     "SELU",
     "Activation",
     "Autoencoder",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -56,6 +60,7 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool2d",
     "Mish",
     "Module",
     "ModuleList",

@@ -20,6 +20,12 @@ from tinygrad_edu.ops.constant import (
     sign,
 )
 from tinygrad_edu.ops.contraction import matmul
+from tinygrad_edu.ops.convolving import (
+    convolution,
+    convolution_bias,
+    convolution_input,
+    convolution_weight,
+)
 from tinygrad_edu.ops.draws import random
 from tinygrad_edu.ops.elementwise import (
     abs,
@@ -67,6 +73,7 @@ from tinygrad_edu.ops.elementwise import (
 )
 from tinygrad_edu.ops.fused import Fused, cross_entropy, dropout, linear, log_softmax, mean, softmax
 from tinygrad_edu.ops.normalization import affine, standardize, unit_rms
+from tinygrad_edu.ops.pooling import avg_pool, avg_pool_input, max_pool, max_pool_positions
 from tinygrad_edu.ops.structural import (
     amax,
     amin,
@@ -103,10 +110,16 @@ __all__ = [
     "array_reader",
     "asin",
     "atan",
+    "avg_pool",
+    "avg_pool_input",
     "cast",
     "clamp",
     "composite",
     "concat",
+    "convolution",
+    "convolution_bias",
+    "convolution_input",
+    "convolution_weight",
     "cos",
     "cosh",
     "cross_entropy",
@@ -140,6 +153,8 @@ __all__ = [
     "logical_or",
     "lt",
     "matmul",
+    "max_pool",
+    "max_pool_positions",
     "maximum",
     "mean",
     "minimum",
