@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.network import inputs
-from analysis.network.trace import leaf_modules
+from analysis.network.trace import watched
 from analysis.report.progress import track
 from tinygrad_edu.derive import autograd
 from tinygrad_edu.graph.creation import tensor
@@ -130,31 +130,18 @@ def _observe(
     model: Module, batch: Array, generator: np.random.Generator
 ) -> tuple[tuple[str, ...], Array]:
     """Names, and an array (3, layers): mean, second moment, gradient's second moment."""
-    names: list[str] = []
-    outputs: list[Tensor] = []
-
-    def remember(name: str) -> Any:
-        def hook(module: Module, inputs: Any, output: Tensor) -> None:
-            names.append(name)
-            outputs.append(output)
-
-        return hook
-
-    handles = [m.register_forward_hook(remember(name)) for name, m in leaf_modules(model)]
-    try:
-        dtype = next((p.dtype for p in model.parameters()), float32)
+    dtype = next((p.dtype for p in model.parameters()), float32)
+    with watched(model) as calls:
         # that the input asks for its gradient lets every layer have one
         result = model(tensor(batch.astype(dtype), requires_grad=True))
-    finally:
-        for handle in handles:
-            handle.remove()
+    outputs = [output for _, _, output in calls]
     weights = tensor(generator.standard_normal(result.shape).astype(dtype))
     gradients = autograd.grad((result * weights).sum(), outputs, allow_unused=True)
     statistics = [
         (_mean(y, 1), _mean(y, 2), math.nan if g is None else _mean(g, 2))
         for y, g in zip(outputs, gradients, strict=True)
     ]
-    return tuple(names), np.array(statistics).T
+    return tuple(name for name, _, _ in calls), np.array(statistics).T
 
 
 def _mean(x: Tensor, power: int) -> float:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.network.elements import Element
 from analysis.network.records import Array, Signal
+from analysis.network.roots import DataRoot
+from analysis.network.sources import Form, fresh, gaussian
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module
@@ -21,27 +24,56 @@ class Input:
     shape: tuple[int, ...]
     data: Array | None = None
 
-    def signal(self) -> Signal:
-        """The record propagation starts from."""
+    @property
+    def examples(self) -> int:
+        """How many are followed by themselves: all of the data, or one of a law."""
+        return 1 if self.data is None else len(self.data)
+
+    def signal(self, repeats: int = 1) -> Signal:
+        """The record propagation starts from, each example `repeats` times."""
         units = int(np.prod(self.shape))
         if self.data is None:
-            zero, one = np.zeros(1), np.ones(1)
-            return Signal(zero, one, 3 * one, zero, zero, zero, zero, units, gaussian=True)
-        rows = self.data.reshape(len(self.data), -1)
-        squares = rows * rows
+            zero, one = np.zeros(repeats), np.ones(repeats)
+            element = Element(gaussian(one))
+            return Signal(
+                mean=zero,
+                second=one,
+                fourth=3 * one,
+                shift=zero,
+                size=zero,
+                fluctuation=zero,
+                excess=zero,
+                units=units,
+                element=element,
+                sources=element.sources,
+                partner=zero,
+            )
+        rows = np.repeat(self.data.reshape(len(self.data), -1), repeats, axis=0)
         zero = np.zeros(len(rows))
+        element = Element(Form(zero, {}), DataRoot(rows, fresh()))
+        mean, second, fourth = element.moments()
         return Signal(
-            mean=rows.mean(axis=1),
-            second=squares.mean(axis=1),
-            fourth=(squares * squares).mean(axis=1),
+            mean=mean,
+            second=second,
+            fourth=fourth,
             shift=zero,
             size=zero,
             fluctuation=zero,
             excess=zero,
             units=units,
-            gaussian=False,
+            element=element,
+            sources=element.sources,
             fixed=True,
+            partner=self._products(repeats),
         )
+
+    def _products(self, repeats: int) -> Array | None:
+        """The mean of x x' for each example and the next one."""
+        assert self.data is not None
+        rows = self.data.reshape(len(self.data), -1)
+        if len(rows) < 2:
+            return None
+        return np.repeat(np.mean(rows * np.roll(rows, -1, axis=0), axis=1), repeats)
 
     def batch(self, size: int, generator: np.random.Generator) -> Array:
         """Examples to measure on: all the data, or `size` fresh draws of the law."""

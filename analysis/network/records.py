@@ -11,9 +11,12 @@ of order 1/width, so that a prediction for a real width has a remainder of order
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from analysis.network.elements import Element
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -21,13 +24,34 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 @dataclass(frozen=True)
 class Weight:
     """A parameter as a law: independent entries with this mean, variance and kurtosis; or, with
-    `orthogonal`, a matrix of that many orthonormal rows or columns."""
+    `orthogonal`, a matrix of that many orthonormal rows or columns.
+
+    shared    whether more than one op uses it
+    drawn     whether this is the law it was drawn from; otherwise its own numbers speak
+    scales    of numbers that speak for themselves: each unit's root mean square weight, relative
+    """
 
     name: str
     mean: float
     variance: float
     kurtosis: float
     orthogonal: int = 0
+    shared: bool = False
+    drawn: bool = True
+    scales: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Independent random elements: `value` with probability `keep`, and else 0."""
+
+    keep: float
+    value: float = 1.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Independent elements, uniform on [0, 1)."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +65,17 @@ class Signal:
                            elements' own law has (the elements scatter about that law, too)
     excess                 excess kurtosis of an element over a Gaussian's, of order 1/fan_in
     units                  elements that share that law
-    gaussian               whether the law is N(0, second) up to `excess`
+    element                what an element is made of; None if only the moments are known
+    sources                everything random in it
+    places                 positions (pixels, time steps) with laws of their own: arrays then have
+                           one entry for each case and, within it, for each place
     fixed                  the numbers are data: they do not scatter
     dead                   probability that all units are exactly 0
+    joined                 whether branches were joined before: then corrections are estimates, and
+                           their size is part of the bound
+    identical              whether all units are equal
+    partner                E[x x'] for the same element on another example; None if unknown
+    apart                  whether places are independent of each other
     """
 
     mean: Array
@@ -54,9 +86,32 @@ class Signal:
     fluctuation: Array
     excess: Array
     units: int
-    gaussian: bool
+    element: Element | None = None
+    sources: frozenset[tuple[int, int]] = frozenset()
+    places: int = 1
     fixed: bool = False
     dead: float = 0.0
+    joined: bool = False
+    identical: bool = False
+    partner: Array | None = None
+    apart: bool = False
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the law is Gaussian up to `excess`."""
+        return self.element is not None and self.element.root is None
+
+    @property
+    def law(self) -> str:
+        """ "gaussian", "exact" where the law is known in full, else "moments"."""
+        if self.element is None:
+            return "moments"
+        return "gaussian" if self.gaussian else "exact"
+
+    @property
+    def variance(self) -> Array:
+        """E[x^2] - E[x]^2 of an element."""
+        return self.second - self.mean**2
 
     @property
     def scatter(self) -> Array:
@@ -87,6 +142,8 @@ class Gradient:
     slack     relative size of what is not modelled at all
     blocked   whether it vanishes where the signal is exactly 0, because an activation follows that
               is flat there
+    joined    whether it came back through more than one branch, as in `Signal`
+    at_variable  whether the corrections are those at the variable that the place is a function of
     """
 
     second: Array
@@ -99,6 +156,8 @@ class Gradient:
     size: Array
     slack: float = 0.0
     blocked: bool = False
+    joined: bool = False
+    at_variable: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ _REACH = 10.0
 _STANDARD = (-6.0, -4.0, -2.5, -1.25, 0.0, 1.25, 2.5, 4.0, 6.0)
 _TURNS = (0.5, 1.5, 4.0, 10.0, 25.0)
 """Where saturating functions change character, in units of their input."""
-_ORDER = 20
-_NOT_POSITIVE = -np.array([0.0, 1e-9, 1e-3, 0.1, 1.0, 5.0, 30.0, 1e3])
+_LEGENDRE = np.polynomial.legendre.leggauss(20)
+NOT_POSITIVE = -np.array([0.0, 1e-9, 1e-3, 0.1, 1.0, 5.0, 30.0, 1e3])
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,44 @@ class Response:
 def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float] = ()) -> Response:
     """The response of `phi` to N(0, q). `q` is one-dimensional and not negative; where it is 0
     the limits are taken, as a variance far below every scale of the function."""
-    q = np.maximum(np.asarray(q, np.float64), 1e-24)
-    sigma = np.sqrt(q)
-    z, weight = _grid(sigma, kinks)
-    x = sigma[:, None] * z
-    f, d = phi(x), derivative(x)
-    f2, d2 = f * f, d * d
-    he2 = z * z - 1
-    he4 = (z * z - 6) * z * z + 3
+    grid = Grid.gaussian(np.zeros_like(np.asarray(q, np.float64)), q, kinks)
+    off = not (np.any(phi(NOT_POSITIVE)) or np.any(derivative(NOT_POSITIVE)))
+    return expectations(phi(grid.x), derivative(grid.x), grid, off)
 
-    def expect(g: Array) -> Array:
-        total: Array = np.einsum("bn,bn->b", g, weight)
+
+@dataclass(frozen=True)
+class Grid:
+    """Quadrature nodes x of N(mean, q) and their weights, a row for each law; z is x standardised.
+    For another law z is None and q its second moment."""
+
+    x: Array
+    weight: Array
+    q: Array
+    z: Array | None = None
+    mean: Array | None = None
+
+    @staticmethod
+    def gaussian(mean: Array, q: Array, kinks: Sequence[float] = ()) -> Grid:
+        """Gauss-Legendre panels, split at the kinks."""
+        q = np.maximum(np.asarray(q, np.float64), 1e-24)
+        sigma = np.sqrt(q)
+        z, weight = _grid(mean, sigma, kinks)
+        return Grid(mean[:, None] + sigma[:, None] * z, weight, q, z, mean)
+
+    def expect(self, g: Array) -> Array:
+        """E[g(x)] from the values of g at the nodes."""
+        total: Array = np.einsum("bn,bn->b", g, self.weight)
         return total
 
+
+def expectations(f: Array, d: Array, grid: Grid, off_below_0: bool = False) -> Response:
+    """The response from the values of a function and of its derivative at the nodes."""
+    f2, d2, q, expect = f * f, d * d, grid.q, grid.expect
+    assert grid.z is not None
+    assert grid.mean is not None
+    he2 = grid.z * grid.z - 1
+    he4 = (grid.z * grid.z - 6) * grid.z * grid.z + 3
+    centred = grid.x - grid.mean[:, None]
     return Response(
         q=q,
         mean=expect(f),
@@ -82,24 +107,53 @@ def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float
         slope_1=expect(d2 * he2) / (2 * q),
         slope_2=expect(d2 * he4) / (4 * q * q),
         cross=expect(f2 * d2),
-        radial=expect(x * f * d),
-        stretch=expect(x * x * d2),
-        off_below_0=not (np.any(phi(_NOT_POSITIVE)) or np.any(derivative(_NOT_POSITIVE))),
+        radial=expect(centred * f * d),
+        stretch=expect(centred * centred * d2),
+        off_below_0=off_below_0,
     )
 
 
-def _grid(sigma: Array, kinks: Sequence[float]) -> tuple[Array, Array]:
-    """Nodes z and Gaussian weights, a row for each sigma."""
-    scaled = [*kinks, *_TURNS, *(-turn for turn in _TURNS)]
+_STRETCH = 0.1
+"""Relative change of a variance by which derivatives are taken as differences."""
+
+
+def differences(run: Callable[[Array], tuple[Array, Array]], grid: Grid) -> Response:
+    """The response to a law that is not Gaussian, which grows by being stretched: derivatives in q
+    are differences between x stretched and shrunk. They enter corrections of order 1/width only."""
+    expect, q = grid.expect, np.maximum(grid.q, np.finfo(float).tiny)
+    f, d = run(grid.x)
+    second, slope = expect(f * f), expect(d * d)
+    ends = [run(grid.x * math.sqrt(1 + t)) for t in (_STRETCH, -_STRETCH)]
+    (up, down), (steep, flat) = ([expect(e[i] ** 2) for e in ends] for i in (0, 1))
+    h = _STRETCH * q
+    return Response(
+        q=grid.q,
+        mean=expect(f),
+        second=second,
+        second_1=(up - down) / (2 * h),
+        second_2=(up - 2 * second + down) / h**2,
+        fourth=expect(f**4),
+        slope=slope,
+        slope_1=(steep - flat) / (2 * h),
+        slope_2=(steep - 2 * slope + flat) / h**2,
+        cross=expect(f * f * d * d),
+        radial=expect(grid.x * f * d),
+        stretch=expect((grid.x * d) ** 2),
+    )
+
+
+def _grid(mean: Array, sigma: Array, kinks: Sequence[float]) -> tuple[Array, Array]:
+    """Nodes z and Gaussian weights, a row for each mean and sigma."""
+    scaled = np.array([*kinks, *_TURNS, *(-turn for turn in _TURNS)])
     edges = np.concatenate(
         [
             np.broadcast_to(np.array([-_REACH, *_STANDARD, _REACH]), (sigma.size, 11)),
-            np.clip(np.array(scaled) / sigma[:, None], -_REACH, _REACH),
+            np.clip((scaled - mean[:, None]) / sigma[:, None], -_REACH, _REACH),
         ],
         axis=1,
     )
     edges.sort(axis=1)
-    nodes, weights = np.polynomial.legendre.leggauss(_ORDER)
+    nodes, weights = _LEGENDRE
     half = np.diff(edges, axis=1)[:, :, None] / 2
     middle = (edges[:, 1:] + edges[:, :-1])[:, :, None] / 2
     z = (middle + half * nodes).reshape(sigma.size, -1)

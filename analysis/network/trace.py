@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,31 +40,42 @@ class Trace:
 
 
 def trace(model: Module, shape: tuple[int, ...]) -> Trace:
-    """Run `model` on one example of this shape without values and keep what it recorded."""
+    """Run `model` on examples of this shape without values and keep what it recorded. There are
+    two, so that layers which compare examples (batch norm) can run."""
     dtype = next((p.dtype for p in model.parameters()), float32)
-    source = abstract((1, *shape), dtype)
-    places: list[Place] = []
-
-    def remember(name: str) -> Any:
-        def hook(module: Module, inputs: Any, output: Tensor) -> None:
-            places.append(Place(name, type(module).__name__, output.node))
-
-        return hook
-
-    handles = [module.register_forward_hook(remember(name)) for name, module in leaf_modules(model)]
-    try:
-        with enable_grad():
-            output = model(source)
-    finally:
-        for handle in handles:
-            handle.remove()
+    source = abstract((2, *shape), dtype)
+    with watched(model) as calls, enable_grad():
+        output = model(source)
     return Trace(
         input=source.node,
         output=output.node,
         nodes=tuple(ordered([output.node], constants=True)),
         parameters={p.node: (name, p) for name, p in model.named_parameters()},
-        places=tuple(places),
+        places=tuple(Place(name, type(m).__name__, y.node) for name, m, y in calls),
     )
+
+
+@contextmanager
+def watched(model: Module) -> Iterator[list[tuple[str, Module, Tensor]]]:
+    """The calls of leaf modules made inside the block: name, module, output. A module that is
+    called again is listed again, as name#2, name#3 ..."""
+    calls: list[tuple[str, Module, Tensor]] = []
+    times: Counter[str] = Counter()
+
+    def remember(name: str) -> Any:
+        def hook(module: Module, inputs: Any, output: Tensor) -> None:
+            times[name] += 1
+            again = f"#{times[name]}" if times[name] > 1 else ""
+            calls.append((name + again, module, output))
+
+        return hook
+
+    handles = [module.register_forward_hook(remember(name)) for name, module in leaf_modules(model)]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def leaf_modules(model: Module) -> list[tuple[str, Module]]:

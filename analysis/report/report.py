@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from analysis.measurement.measure import Measurement
     from analysis.network.inputs import Input
     from analysis.network.records import Finding
+    from analysis.network.regions import Regions
     from analysis.symbolic.derivation import Derivation
 
 _DERIVED_IN = {"Linear": "dense-forward", "ReLU": "he"}
@@ -34,10 +35,20 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Forward:
-    """A layer's output over random weights and over the examples."""
+    """A layer's output over random weights and over the examples.
+
+    law                "gaussian", "exact" (known in full) or "moments" (only those are known)
+    regions            fractions of units that are saturated, near linear, dead; of activations
+    input_correlation  E[y y'] / sqrt(E[y^2] E[y'^2]) of an element on two examples
+    unit_correlation   correlation of two units on one example: 1 where they are identical
+    """
 
     mean: float
     prediction: Prediction
+    law: str | None = None
+    regions: Regions | None = None
+    input_correlation: float | None = None
+    unit_correlation: float | None = None
 
     @property
     def second(self) -> float:

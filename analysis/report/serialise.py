@@ -33,6 +33,10 @@ def _layer(row: Row, measurement: Measurement | None) -> dict[str, Any]:
             "variance": forward.variance,
             "shift": forward.prediction.shift,
             "bound": forward.prediction.bound,
+            "law": forward.law,
+            "regions": None if forward.regions is None else asdict(forward.regions),
+            "input_correlation": forward.input_correlation,
+            "unit_correlation": forward.unit_correlation,
         },
         "backward": None
         if backward is None

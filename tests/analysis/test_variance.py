@@ -91,7 +91,8 @@ def test_a_failed_prediction_is_status_1(
         from dataclasses import replace
 
         signal = right(*args)
-        return replace(signal, second=signal.second * 1.1025)
+        element = signal.element.affine(1.05, 0.0)
+        return replace(signal, second=signal.second * 1.1025, element=element)
 
     monkeypatch.setitem(forward.RULES, "matmul", wrong)
     assert variance.main(["--widths", "50,100,100", "--verify", "300"]) == 1

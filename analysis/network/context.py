@@ -1,0 +1,114 @@
+"""What the rules of one analysis share: cases, variables met so far, and what went wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.network.records import Array, Mask, Noise, Signal, Weight
+from analysis.network.response import Response
+from analysis.network.roots import Root
+from analysis.network.sources import Key
+from tinygrad_edu.graph.node import Node
+
+
+class UnknownSignal(AnalysisError):
+    """A rule that cannot speak; its message says why."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Units of several kinds one after another along the last axis: what a concatenation gives."""
+
+    signals: tuple[Signal, ...]
+
+    @property
+    def units(self) -> int:
+        """All of them together."""
+        return sum(s.units for s in self.signals)
+
+
+Record = Signal | Parts | Weight | Mask | Noise | float | None
+"""What is known of a node: a signal, a parameter's law, a constant, or nothing."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How an op was applied to functions of one variable: enough for its partial derivatives."""
+
+    root: Root
+    operands: tuple[int | Array, ...]
+    index: int
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The derivative by one operand, averaged over all that is independent of it: its mean and
+    mean square given the operand's variable (`root`), or over everything if `root` is None."""
+
+    root: Root | None
+    mean: Array
+    square: Array
+
+
+@dataclass
+class Context:
+    """What rules leave for each other, for the backward sweep and for the reader.
+
+    weights    how much each case (example, and shared offset) counts
+    offsets    standard normal numbers, one array for each layer whose weights have a mean: what all
+               of its units share
+    partners   the index of each case's partner example
+    examples   how many examples the cases belong to
+    """
+
+    weights: Array
+    offsets: list[Array] = field(default_factory=list)
+    partners: np.ndarray[Any, Any] | None = None
+    examples: int = 1
+    responses: dict[Any, Response] = field(default_factory=dict)
+    reasons: dict[Node, str] = field(default_factory=dict)
+    roots: dict[Any, Root] = field(default_factory=dict)
+    variables: dict[Root, Signal] = field(default_factory=dict)
+    applied: dict[Any, Applied] = field(default_factory=dict)
+    slopes: dict[Any, dict[int, Slope]] = field(default_factory=dict)
+    holders: Counter[Key] = field(default_factory=Counter)
+    correlations: dict[Key, Array] = field(default_factory=dict)
+    tied: dict[str, list[Any]] = field(default_factory=dict)
+    notes: dict[Any, Any] = field(default_factory=dict)
+    assumptions: list[str] = field(default_factory=list)
+    part: int = 0
+    """Which part of a concatenation is being worked on."""
+
+    def at(self, node: Node) -> Any:
+        """The key under which what belongs to a node's current part is kept."""
+        return (node, self.part) if self.part else node
+
+    def unknown(self, node: Node, reason: str) -> None:
+        """No record, and the reason why."""
+        self.reasons.setdefault(node, reason)
+
+    def assume(self, line: str) -> None:
+        """A line for the report, once."""
+        if line not in self.assumptions:
+            self.assumptions.append(line)
+
+    def average(self, values: Array) -> float:
+        """Over cases and places."""
+        return float(np.dot(self.spread(values), values))
+
+    def spread(self, values: Array) -> Array:
+        """The weight of each entry of an array with entries for cases and places."""
+        places = len(values) // len(self.weights)
+        return np.repeat(self.weights, places) / places
+
+    def partner(self, values: Array) -> Array:
+        """Each case's number on its partner example."""
+        if self.partners is None:
+            return values
+        places = len(values) // len(self.weights)
+        return np.asarray(values.reshape(-1, places)[self.partners].reshape(-1))

@@ -1,0 +1,29 @@
+"""Propagation rules, one file a kind of layer; importing this package enters them in the tables."""
+
+from analysis.network.rules import (
+    conv,
+    dense,
+    dense_backward,
+    dropout,
+    elementwise,
+    joins,
+    layout,
+    linear,
+    norm,
+    pool,
+    slopes,
+)
+
+__all__ = [
+    "conv",
+    "dense",
+    "dense_backward",
+    "dropout",
+    "elementwise",
+    "joins",
+    "layout",
+    "linear",
+    "norm",
+    "pool",
+    "slopes",
+]

@@ -1,0 +1,236 @@
+"""Convolutions: a dense layer at every position, over the positions its kernel reaches.
+
+Second moments are followed position by position, so that padding with zeros, strides and examples
+with bright and dark corners need no approximation; averages over positions are taken last. Whoever
+names a convolution op (x, w; stride, padding, dilation, groups) enters it by `convolves`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.network import backward as behind
+from analysis.network import forward as ahead
+from analysis.network.context import Context, Record, UnknownSignal
+from analysis.network.cotangent import Cotangent, source
+from analysis.network.elements import Element
+from analysis.network.records import Array, Signal, Weight
+from analysis.network.response import linear
+from analysis.network.roots import DataRoot, GaussianRoot, at_places
+from analysis.network.sources import Form, fresh
+from tinygrad_edu.graph.node import Node
+
+_NAMES = ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
+
+
+def convolves(*names: str) -> None:
+    """Enter ops that convolve x (n, channels, *positions), w (out, channels/groups, *kernel)."""
+    for name in names:
+        ahead.RULES[name] = convolution
+        behind.RULES[name] = convolution_backward
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Which input positions each output position adds up."""
+
+    inside: tuple[int, ...]
+    outside: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+
+    @staticmethod
+    def of(node: Node, kernel: tuple[int, ...]) -> Geometry:
+        """From the op's parameters, each a number or one for each axis."""
+        params, rank = node.params, len(kernel)
+        pads = _each(params.get("padding", 0), rank)
+        return Geometry(
+            inside=node.inputs[0].shape[2:],
+            outside=node.shape[2:],
+            kernel=kernel,
+            stride=_each(params.get("stride", 1), rank),
+            padding=tuple(p if isinstance(p, tuple) else (p, p) for p in pads),
+            dilation=_each(params.get("dilation", 1), rank),
+        )
+
+    def taps(self) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+        """For each element of the kernel, the output positions that use it and the inputs there."""
+        for tap in itertools.product(*map(range, self.kernel)):
+            there, here = [], []
+            for axis, t in enumerate(tap):
+                step, at = self.stride[axis], t * self.dilation[axis] - self.padding[axis][0]
+                first = (step - 1 - at) // step if at < 0 else 0
+                last = min(self.outside[axis], (self.inside[axis] - 1 - at) // step + 1)
+                if last <= first:
+                    break
+                there.append(slice(first, last))
+                start = at + first * step
+                here.append(slice(start, start + (last - first - 1) * step + 1, step))
+            else:
+                yield tuple(there), tuple(here)
+
+    def gathered(self, values: Array) -> Array:
+        """For each output position the sum of the inputs it reaches: (cases * positions,)."""
+        inputs = values.reshape(-1, *self.inside)
+        total = np.zeros((len(inputs), *self.outside))
+        for there, here in self.taps():
+            total[(slice(None), *there)] += inputs[(slice(None), *here)]
+        return total.reshape(-1)
+
+    def scattered(self, values: Array) -> Array:
+        """For each input position the sum of the outputs that use it."""
+        outputs = values.reshape(-1, *self.outside)
+        total = np.zeros((len(outputs), *self.inside))
+        for there, here in self.taps():
+            total[(slice(None), *here)] += outputs[(slice(None), *there)]
+        return total.reshape(-1)
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether two output positions have inputs in common."""
+        reach = zip(self.kernel, self.dilation, self.stride, strict=True)
+        return any((k - 1) * d + 1 > s for k, d, s in reach)
+
+
+def _each(value: Any, rank: int) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,) * rank
+
+
+def placed(node: Node, x: Signal) -> Signal | None:
+    """The record by positions of a tensor (n, channels, *positions)."""
+    channels, *positions = node.shape[1:]
+    places = int(np.prod(positions))
+    if x.places == places and x.units == channels:
+        return x
+    if x.places != 1 or x.units != channels * places or x.element is None:
+        return None
+    root = x.element.root
+    if root is not None and not isinstance(root, DataRoot | GaussianRoot):
+        return None
+    there = None if root is None else root.placed(places)
+    element = Element(at_places(x.element.form, places), there, x.element.index)
+    mean, second, fourth = element.moments()
+    repeated: dict[str, Any] = {name: np.repeat(getattr(x, name), places) for name in _NAMES[3:]}
+    return replace(
+        x,
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        **repeated,
+        units=channels,
+        places=places,
+        element=element,
+        partner=None if x.partner is None or x.fixed else np.repeat(x.partner, places),
+        apart=not x.fixed,
+    )
+
+
+def convolution(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """Var(W) channels/groups times the sum of E[x^2] over the positions reached (conv-padding)."""
+    x, w = operands
+    if not isinstance(x, Signal) or not isinstance(w, Weight):
+        raise UnknownSignal("a convolution of something else than a signal and weights")
+    if w.mean != 0 or w.shared:
+        raise UnknownSignal(f"{w.name} has mean {w.mean:g}, or is used more than once")
+    inputs = placed(node.inputs[0], x)
+    if inputs is None:
+        raise UnknownSignal("the layout of this convolution's input is not followed")
+    shape = node.inputs[1].shape
+    geometry = Geometry.of(node, shape[2:])
+    n, taps = shape[1], float(np.prod(shape[2:]))
+    factor = n * w.variance
+    variance = factor * geometry.gathered(inputs.second)
+    own = factor**2 * geometry.gathered((inputs.fourth - inputs.second**2) / n)
+    wander = geometry.gathered(np.sqrt(np.maximum(inputs.fluctuation, 0.0)))
+    kurtosis = geometry.gathered(inputs.fourth) / np.maximum(
+        geometry.gathered(inputs.second**2), np.finfo(float).tiny
+    )
+    zero, key = np.zeros_like(variance), fresh()
+    partner = None
+    if inputs.partner is not None:
+        partner = factor * geometry.gathered(inputs.partner)
+        scale = np.sqrt(variance * context.partner(variance))
+        context.correlations[key] = partner / np.maximum(scale, 1e-300)
+    element = Element(Form(zero, {key: np.sqrt(variance)}))
+    context.notes["convolution", context.at(node)] = inputs
+    return Signal(
+        mean=zero,
+        second=variance,
+        fourth=3 * variance**2,
+        shift=factor * geometry.gathered(inputs.shift),
+        size=factor * geometry.gathered(inputs.size),
+        fluctuation=(factor * wander) ** 2 + (0.0 if inputs.fixed else own),
+        excess=(w.kurtosis - 3) / (n * taps) * kurtosis,
+        units=node.shape[1],
+        element=element,
+        sources=element.sources,
+        places=int(np.prod(geometry.outside)),
+        joined=True,
+        partner=partner,
+        # positions share the weights, so a mean of the inputs is seen alike at all of them
+        apart=inputs.apart and not geometry.overlapping and not np.any(inputs.mean),
+    )
+
+
+def convolution_backward(
+    node: Node, operands: Sequence[Record], cotangent: Cotangent, context: Context
+) -> list[Any]:
+    """Var(W) out/groups times the sum of E[d^2] over the outputs that use a position."""
+    x, w = operands
+    assert isinstance(x, Signal)
+    assert isinstance(w, Weight)
+    inputs: Signal = context.notes["convolution", context.at(node)]
+    shape, groups = node.inputs[1].shape, int(node.params.get("groups", 1))
+    geometry = Geometry.of(node, shape[2:])
+    factor = shape[0] // groups * w.variance
+    g = cotangent.gradient
+    second = factor * geometry.scattered(cotangent.second())
+
+    def averaged(values: Array) -> Array:
+        """Weighted by what each output brings."""
+        whole = np.maximum(geometry.scattered(g.second), np.finfo(float).tiny)
+        return geometry.scattered(g.second * values) / whole
+
+    c = shape[1] * float(np.prod(shape[2:])) * w.variance
+    passed = replace(
+        g,
+        second=second,
+        coherent=factor * geometry.scattered(g.coherent),
+        profile=np.zeros_like(second),
+        bend=np.zeros_like(second),
+        log_1=c * averaged(g.log_1),
+        log_2=c**2 * averaged(g.log_2),
+        epsilon=averaged(g.epsilon),
+        size=averaged(g.size),
+        joined=True,
+        at_variable=False,
+    )
+    if inputs.gaussian:
+        passed = behind.through(linear(inputs.second), inputs, passed)
+    result = source(second, np.zeros_like(second), passed)
+    if x.places != inputs.places:
+        result = merged_places(result, inputs.places)
+    return [result, None]
+
+
+def merged_places(cotangent: Cotangent, places: int) -> Cotangent:
+    """Places as units again: averaged over them."""
+
+    def average(values: Array) -> Array:
+        return np.asarray(values.reshape(-1, places).mean(axis=1))
+
+    g = cotangent.gradient
+    names = ("second", "coherent", "profile", "bend", "log_1", "log_2", "epsilon", "size")
+    averages: dict[str, Any] = {name: average(getattr(g, name)) for name in names}
+    merged = replace(g, **averages)
+    return source(average(cotangent.second()), average(cotangent.pair()), merged)
+
+
+convolves("convolution", "conv2d", "conv1d")

@@ -1,0 +1,262 @@
+"""Dense layers: a product of a signal with a matrix of weights, and biases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from analysis.network import forward as ahead
+from analysis.network.context import Context, Parts, Record, UnknownSignal
+from analysis.network.elements import Element, mixed, summed
+from analysis.network.records import Array, Signal, Weight
+from analysis.network.registry import register
+from analysis.network.sources import Form, fresh
+from tinygrad_edu.graph.node import Node
+
+ahead.WHOLE.add("matmul")
+
+
+@register(ahead.RULES, "matmul")
+def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """x @ W: the sum of fan_in independent products, second moment n Var(W) E[x^2]
+    (dense-forward); a mean of W adds n E[W] E[x] and what all units share of the inputs' sum."""
+    x, w = operands
+    if not isinstance(w, Weight):
+        what = "a product of two signals" if isinstance(w, Signal) else "no matrix of weights"
+        raise UnknownSignal(what)
+    n = node.inputs[0].shape[-1]
+    inputs = gathered(x, n, node.inputs[0].shape)
+    if inputs is None:
+        raise UnknownSignal("the layout of this product's input is not followed")
+    units = node.shape[-1] if isinstance(x, Parts) else math.prod(node.shape[1:])
+    return project(node, inputs, w, n, units, context)
+
+
+def gathered(x: Record, n: int, shape: tuple[int, ...]) -> Signal | None:
+    """One record for all n inputs of a unit: parts and places averaged. Steps of a sequence with
+    one law each give units with one law."""
+    if isinstance(x, Parts):
+        return _averaged_parts(x) if x.units == n else None
+    if not isinstance(x, Signal):
+        return None
+    if x.units * x.places == n:
+        return averaged_places(x) if x.places > 1 else x
+    if x.places == 1 and not x.fixed and x.units == math.prod(shape[1:]) and shape[-1] == n:
+        return replace(x, units=n)
+    return None
+
+
+def _averaged_parts(x: Parts) -> Signal:
+    """Moments of a unit picked at random from a concatenation. Two branches' mean squares may go up
+    and down together: their standard deviations are added."""
+    shares = [s.units / x.units for s in x.signals]
+
+    def average(name: str) -> Any:
+        return sum(share * getattr(s, name) for share, s in zip(shares, x.signals, strict=True))
+
+    deviation = sum(
+        share * np.sqrt(np.maximum(s.fluctuation, 0.0))
+        for share, s in zip(shares, x.signals, strict=True)
+    )
+    known = all(s.partner is not None for s in x.signals)
+    return Signal(
+        mean=average("mean"),
+        second=average("second"),
+        fourth=average("fourth"),
+        shift=average("shift"),
+        size=average("size"),
+        fluctuation=np.asarray(deviation**2),
+        excess=np.zeros_like(x.signals[0].second),
+        units=x.units,
+        sources=frozenset().union(*(s.sources for s in x.signals)),
+        places=x.signals[0].places,
+        fixed=all(s.fixed for s in x.signals),
+        dead=min(s.dead for s in x.signals),
+        joined=True,
+        partner=average("partner") if known else None,
+    )
+
+
+def averaged_places(x: Signal) -> Signal:
+    """Places flattened into units."""
+
+    def average(values: Array) -> Array:
+        return np.asarray(values.reshape(-1, x.places).mean(axis=1))
+
+    averages: dict[str, Any] = {
+        name: average(getattr(x, name))
+        for name in ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
+    }
+    return replace(
+        x,
+        **averages,
+        units=x.units * x.places,
+        places=1,
+        element=None,
+        partner=None if x.partner is None else average(x.partner),
+    )
+
+
+def project(
+    node: Node, x: Signal, w: Weight, n: int, units: int, context: Context
+) -> Signal | None:
+    """The record of sums of n products with independent weights."""
+    factor = n * w.variance
+    variance = factor * x.second
+    mean = offset(node, x, w, n, context)
+    form = _source(node, x, w, factor, context)
+    if form is None:
+        raise UnknownSignal(
+            f"{w.name} is used more than once, on signals whose covariance is not known"
+        )
+    element = Element(Form(mean, form.terms))
+    _, second, fourth = element.moments()
+    return Signal(
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        shift=factor * x.shift,
+        size=factor * x.size,
+        fluctuation=factor**2 * x.scatter - _rigidity(variance, w),
+        excess=(w.kurtosis - 3) / n * x.kurtosis,
+        units=units,
+        element=element,
+        sources=element.sources,
+        places=x.places,
+        dead=x.dead,
+        joined=x.joined or bool(np.any(mean)),
+        identical=w.variance == 0,
+        partner=_partner(element, context),
+    )
+
+
+def offset(node: Node, x: Signal, w: Weight, n: int, context: Context) -> Array:
+    """E[W] times the sum of the inputs: n E[x], and what it scatters by, which all units share.
+
+    The sum of n independent inputs has variance n Var(x). Given numbers it is known."""
+    zero = np.zeros_like(x.second)
+    if w.mean == 0:
+        return zero
+    if x.fixed:
+        return n * w.mean * x.mean
+    if x.places > 1 or (x.joined and x.element is None):
+        raise UnknownSignal(
+            f"{w.name} has mean {w.mean:g}; how its inputs depend on each other is not followed",
+        )
+    if not context.offsets:
+        raise UnknownSignal(f"{w.name} has mean {w.mean:g}: too many such layers")
+    shared = context.offsets.pop(0)
+    spread = np.sqrt(np.maximum(n * x.variance, 0.0))
+    context.notes[node] = shared
+    return np.asarray(w.mean * (n * x.mean + spread * shared))
+
+
+def _source(node: Node, x: Signal, w: Weight, factor: float, context: Context) -> Form | None:
+    """A fresh source; for weights that several ops use, correlated with those they gave before."""
+    variance = factor * x.second
+    zero = np.zeros_like(variance)
+    if not w.shared or w.variance == 0:
+        key = fresh()
+        if x.partner is not None:
+            own, other = np.sqrt(x.second), np.sqrt(context.partner(x.second))
+            context.correlations[key] = x.partner / np.maximum(own * other, 1e-300)
+        return Form(zero, {key: np.sqrt(variance)})
+    earlier = context.tied.setdefault(w.name, [])
+    terms: dict[tuple[int, int], Array] = {}
+    left = variance
+    for inputs, key in earlier:
+        both = _mixed(x, inputs)
+        if both is None:
+            return None
+        known = Form(zero, terms).covariance(context.notes[key])
+        own = context.notes[key].terms[key]
+        slope = (factor * both - known) / np.where(own > 0, own, 1.0)
+        terms[key] = slope
+        left = left - slope**2
+    key = fresh()
+    terms[key] = np.sqrt(np.maximum(left, 0.0))
+    form = Form(zero, terms)
+    context.notes[key] = form
+    earlier.append((x, key))
+    for held in (*x.sources, *form.terms):
+        context.holders[held] += 1
+    return form
+
+
+def _mixed(a: Signal, b: Signal) -> Array | None:
+    """E[a b] of two signals."""
+    if len(a.second) != len(b.second) or a.units != b.units:
+        return None
+    if a is b:
+        return a.second
+    if a.element is not None and b.element is not None:
+        return mixed(a.element, b.element)
+    return a.mean * b.mean if a.sources.isdisjoint(b.sources) else None
+
+
+def _partner(element: Element, context: Context) -> Array | None:
+    """E[z z'] on two examples: the sources of one layer are as correlated as its inputs were."""
+    total = element.form.mean * context.partner(element.form.mean)
+    for key, coefficient in element.form.terms.items():
+        if key not in context.correlations:
+            return None
+        total = total + coefficient * context.partner(coefficient) * context.correlations[key]
+    return total
+
+
+def _rigidity(variance: Array, w: Weight) -> Array | float:
+    """An orthogonal matrix keeps lengths: the squares of its N outputs have covariance -2 q^2 / N
+    (coordinates of a uniform point on a sphere), as if q fluctuated that much less."""
+    return 2 * variance**2 / w.orthogonal if w.orthogonal else 0.0
+
+
+# ------------------------------------------------------------------------------ biases
+
+
+def biased(
+    node: Node, x: Signal, b: Weight, shape: tuple[int, ...], sign: float, context: Context
+) -> Signal | None:
+    """Signal + bias: independent, so the variances add. A bias is taken as Gaussian; its own
+    kurtosis goes into `excess`."""
+    if b.variance > 0 and [size for size in shape if size != 1] != [x.units]:
+        raise UnknownSignal(f"{b.name} is shared by units, so they are not independent")
+    mean = np.full_like(x.mean, sign * b.mean)
+    key = (-1 - _number(b.name, context), 0)
+    spread = {key: np.full_like(x.mean, sign * np.sqrt(b.variance))} if b.variance else {}
+    context.correlations[key] = np.ones_like(x.mean)
+    form = Form(mean, spread)
+    if x.element is None:
+        if key in x.sources:
+            raise UnknownSignal(f"{b.name} is used more than once")
+        shifted = x.second + 2 * x.mean * mean + mean**2 + b.variance
+        return replace(x, mean=x.mean + mean, second=shifted, partner=None)
+    element = summed(x.element, Element(form))
+    if element is None:
+        raise UnknownSignal(f"{b.name} is used more than once")
+    mean, second, fourth = element.moments()
+    whole = np.maximum(element.form.variance, np.finfo(float).tiny)
+    share = np.minimum(x.variance / whole, 1.0)
+    return replace(
+        x,
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        dead=0.0 if b.variance or b.mean else x.dead,
+        excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2
+        if b.variance
+        else x.excess,
+        element=element,
+        sources=element.sources,
+        identical=x.identical and not b.variance,
+        partner=None if element.root is not None else _partner(element, context),
+    )
+
+
+def _number(name: str, context: Context) -> int:
+    """A number for each bias, so that one used twice is the same source."""
+    numbers: dict[str, int] = context.notes.setdefault("biases", {})
+    return numbers.setdefault(name, len(numbers))

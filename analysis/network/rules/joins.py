@@ -1,0 +1,137 @@
+"""Joins: sums of branches, whose covariance is tracked, and concatenations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.network import forward as ahead
+from analysis.network.context import Context, Parts, Record, UnknownSignal
+from analysis.network.elements import Element, mixed, summed
+from analysis.network.records import Array, Signal
+from analysis.network.registry import register
+from analysis.network.sources import Form
+from tinygrad_edu.graph.node import Node
+
+UNTRACKED = "a sum of two signals whose covariance is not known"
+
+
+def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
+    """a + b. Independent sources have covariance 0; of what they have in common it is computed."""
+    if len(a.second) != len(b.second) or a.units != b.units:
+        raise UnknownSignal("a sum of signals whose layouts differ")
+    if _hidden(a, b) or _hidden(b, a):
+        raise UnknownSignal(UNTRACKED)
+    if a.element is None or b.element is None:
+        return _of_moments(node, a, b, context)
+    for one, other in ((a, b), (b, a)):
+        assert one.element is not None
+        assert other.element is not None
+        root = context.roots.get(_variable_node(node, one is a, context))
+        if root is not None and other.element.root is root:
+            own = Element(Form(np.zeros_like(a.mean), {}), root, 0)
+            return _with_law(summed(own, other.element), a, b)
+    element = summed(a.element, b.element)
+    if element is not None:
+        return _with_law(element, a, b)
+    return _of_moments(node, a, b, context)
+
+
+def _hidden(a: Signal, b: Signal) -> bool:
+    """Whether a depends on b in a way that its law does not show (behind batch norm)."""
+    if a.element is None:
+        return False
+    return not (a.sources - a.element.sources).isdisjoint(b.sources)
+
+
+def _variable_node(node: Node, first: bool, context: Context) -> object:
+    return context.at(node.inputs[0 if first else 1])
+
+
+def _with_law(element: Element | None, a: Signal, b: Signal) -> Signal:
+    """The record of a sum whose law is known."""
+    assert element is not None
+    mean, second, fourth = element.moments()
+    base = _joined(a, b, mean, second, fourth)
+    return replace(
+        base,
+        element=element,
+        sources=element.sources,
+        partner=_partner(element, a, b),
+    )
+
+
+def _partner(element: Element, a: Signal, b: Signal) -> Array | None:
+    """E[(a + b)(a' + b')] of uncorrelated Gaussian branches without means."""
+    if element.root is not None or a.partner is None or b.partner is None or not _apart(a, b):
+        return None
+    return np.asarray(a.partner + b.partner)
+
+
+def _apart(a: Signal, b: Signal) -> bool:
+    return a.sources.isdisjoint(b.sources) and not (np.any(a.mean) or np.any(b.mean))
+
+
+def _of_moments(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
+    """A sum of which only the moments are known."""
+    both: Array | None
+    if a.element is not None and b.element is not None:
+        both = mixed(a.element, b.element)
+    else:
+        both = a.mean * b.mean if a.sources.isdisjoint(b.sources) else None
+    if both is None:
+        raise UnknownSignal(UNTRACKED)
+    second = a.second + b.second + 2 * both
+    # without the skewnesses, or an upper bound (Minkowski); it enters corrections only
+    if a.sources.isdisjoint(b.sources):
+        fourth = a.fourth + 6 * a.second * b.second + b.fourth
+    else:
+        fourth = (a.fourth**0.25 + b.fourth**0.25) ** 4
+    return replace(_joined(a, b, a.mean + b.mean, second, fourth), sources=a.sources | b.sources)
+
+
+def _joined(a: Signal, b: Signal, mean: Array, second: Array, fourth: Array) -> Signal:
+    """Corrections of branches add up; their scatters may go together, so deviations are added."""
+    variance = np.maximum(second - mean**2, np.finfo(float).tiny)
+    deviation = sum(np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (a, b))
+    shape = sum(s.excess * np.minimum(s.variance / variance, 1.0) ** 2 for s in (a, b))
+    return Signal(
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        shift=a.shift + b.shift,
+        size=a.size + b.size,
+        fluctuation=np.asarray(deviation) ** 2,
+        excess=np.asarray(shape),
+        units=a.units,
+        places=a.places,
+        fixed=a.fixed and b.fixed,
+        dead=min(a.dead, b.dead),
+        joined=True,
+        identical=a.identical and b.identical,
+        apart=a.apart and b.apart,
+    )
+
+
+ahead.WHOLE.add("concat")
+
+
+@register(ahead.RULES, "concat")
+def concatenate(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """Along the axis of the units: parts one after another."""
+    pieces: list[Signal] = []
+    for operand in operands:
+        if isinstance(operand, Signal):
+            pieces.append(operand)
+        elif isinstance(operand, Parts):
+            pieces.extend(operand.signals)
+        else:
+            raise UnknownSignal("a concatenation of what is no signal")
+    axis = node.params["axis"]
+    if node.shape[axis] != sum(s.units for s in pieces) or axis == 0:
+        raise UnknownSignal("a concatenation along another axis than that of the units")
+    if len({len(s.second) for s in pieces}) > 1:
+        raise UnknownSignal("a concatenation of signals whose layouts differ")
+    return Parts(tuple(pieces))

@@ -1,0 +1,117 @@
+"""Linear elementwise ops: factors, biases, joins; what is not linear goes to `elementwise`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analysis.network import forward as ahead
+from analysis.network.context import Context, Record, UnknownSignal
+from analysis.network.records import Mask, Signal, Weight
+from analysis.network.registry import register
+from analysis.network.rules.dense import biased
+from analysis.network.rules.elementwise import elementwise
+from analysis.network.rules.joins import join
+from tinygrad_edu.graph.node import Node
+
+
+@register(ahead.RULES, "neg")
+def negate(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """-x: even moments stay."""
+    (x,) = operands
+    if isinstance(x, float):
+        return -x
+    if not isinstance(x, Signal):
+        raise UnknownSignal("the negative of a parameter")
+    return scaled(x, -1.0)
+
+
+@register(ahead.RULES, "mul", "div")
+def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """c x or x / c for a constant c: the second moment takes c^2. Other products: `elementwise`."""
+    assert node.op is not None
+    x, c = operands
+    if isinstance(x, float | Weight | Mask) and node.op.name == "mul":
+        x, c = c, x
+    if isinstance(x, float) and isinstance(c, float):
+        return x * c if node.op.name == "mul" else x / c
+    if isinstance(x, Signal) and isinstance(c, Weight) and node.op.name == "mul":
+        return weighted(node, x, c, context)
+    if isinstance(x, Signal) and isinstance(c, float):
+        if node.op.name == "div" and c == 0:
+            raise UnknownSignal("a division by 0")
+        return scaled(x, c if node.op.name == "mul" else 1 / c)
+    return elementwise(node, operands, context)
+
+
+def scaled(x: Signal, c: float) -> Signal:
+    """c x."""
+    element = None if x.element is None else x.element.affine(c, 0.0)
+    return replace(
+        x,
+        mean=c * x.mean,
+        second=c**2 * x.second,
+        fourth=c**4 * x.fourth,
+        shift=c**2 * x.shift,
+        size=c**2 * x.size,
+        fluctuation=c**4 * x.fluctuation,
+        element=element,
+        dead=1.0 if c == 0 else x.dead,
+        partner=None if x.partner is None else c**2 * x.partner,
+    )
+
+
+def weighted(node: Node, x: Signal, w: Weight, context: Context) -> Signal | None:
+    """A factor for each unit (layer scale, a norm's gain), independent of the signal."""
+    shape = next(n.shape for n in node.inputs if n.shape != node.shape or n.op is None)
+    if w.variance == 0:
+        context.notes[context.at(node)] = w
+        return scaled(x, w.mean)
+    if [size for size in shape if size != 1] != [x.units]:
+        raise UnknownSignal(f"{w.name} is shared by units, so they are not independent")
+    context.notes[context.at(node)] = w
+    square = w.mean**2 + w.variance
+    fourth = w.kurtosis * w.variance**2 + 6 * w.mean**2 * w.variance + w.mean**4
+    return replace(
+        scaled(x, 1.0),
+        mean=w.mean * x.mean,
+        second=square * x.second,
+        fourth=fourth * x.fourth,
+        shift=square * x.shift,
+        size=square * x.size,
+        fluctuation=square**2 * x.fluctuation,
+        element=None,
+        identical=False,
+        partner=None if x.partner is None else square * x.partner,
+    )
+
+
+@register(ahead.RULES, "add", "sub")
+def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """Signal + bias, signal + constant, or a join."""
+    assert node.op is not None
+    sign = 1.0 if node.op.name == "add" else -1.0
+    x, y = operands
+    if isinstance(x, float) and isinstance(y, float):
+        return x + sign * y
+    if isinstance(x, Signal) and isinstance(y, Signal):
+        return join(node, x, y if sign == 1 else scaled(y, -1.0), context)
+    first = isinstance(x, Signal)
+    signal, other = (x, y) if first else (y, x)
+    if not isinstance(signal, Signal):
+        raise UnknownSignal(f"{node.op.name} of what is no signal")
+    signal = signal if first or sign == 1 else scaled(signal, -1.0)
+    sign = sign if first else 1.0
+    if isinstance(other, Weight):
+        shape = node.inputs[1 if first else 0].shape
+        return biased(node, signal, other, shape, sign, context)
+    if isinstance(other, float):
+        constant = Weight("a constant", other, 0.0, 1.0)
+        return biased(node, signal, constant, (), sign, context)
+    return elementwise(node, operands, context)
+
+
+@register(ahead.RULES, "cast")
+def same_elements(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """The same elements in another dtype."""
+    return operands[0]
