@@ -3,6 +3,9 @@
     analysis.derive("he").text()       a derivation, every step of it machine-checked
     analysis.moments("gelu")           E[phi], E[phi^2], E[phi'^2] ... under a normal law
     analysis.gain("tanh")              the gain that keeps the second moment
+    analysis.activation("x*tanh(x)")   an activation of your own, as an op of the engine
+    analysis.maps("tanh")              depth: variance and correlation maps, the edge of chaos
+    analysis.regions("tanh", 0, 4)     how often a unit is saturated, near-linear or off
     analysis.analyze(model)            every layer's statistics, forward and backward, predicted
     analysis.measure(model)            the same, measured over many draws of the weights
     analysis.verify(report, measured)  one verdict for each layer and direction
@@ -16,24 +19,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.dynamics.maps import maps
+    from analysis.dynamics.regions import regions
     from analysis.measurement.measure import measure
     from analysis.measurement.verify import verify
     from analysis.network.analyze import analyze
     from analysis.symbolic.activations import gain, moments
+    from analysis.symbolic.custom import activation
     from analysis.topics import derivations, derive
 
 _HOME = {
+    "activation": "analysis.symbolic.custom",
     "analyze": "analysis.network.analyze",
     "derivations": "analysis.topics",
     "derive": "analysis.topics",
     "gain": "analysis.symbolic.activations",
+    "maps": "analysis.dynamics.maps",
     "measure": "analysis.measurement.measure",
     "moments": "analysis.symbolic.activations",
+    "regions": "analysis.dynamics.regions",
     "verify": "analysis.measurement.verify",
 }
 """Public name -> the module that defines it."""
 
-__all__ = ["analyze", "derivations", "derive", "gain", "measure", "moments", "verify"]
+__all__ = [
+    "activation",
+    "analyze",
+    "derivations",
+    "derive",
+    "gain",
+    "maps",
+    "measure",
+    "moments",
+    "regions",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

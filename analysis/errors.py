@@ -35,6 +35,10 @@ class UnsupportedActivation(AnalysisError, ValueError):
     points."""
 
 
+class NameTaken(AnalysisError, ValueError):
+    """A name that an op cannot have, because another op has it or because it is no identifier."""
+
+
 class InvalidLaw(AnalysisError, ValueError):
     """A law that cannot exist, such as one of negative variance."""
 
@@ -45,6 +49,10 @@ class DivergentMoment(AnalysisError, ArithmeticError):
 
 class QuadratureError(AnalysisError, ArithmeticError):
     """The quadrature could not bound its own error, so it gives no value."""
+
+
+class NoFixedPoint(AnalysisError, ArithmeticError):
+    """A map of depth has no fixed point of the kind that was asked for."""
 
 
 class InputError(AnalysisError, ValueError):

@@ -21,6 +21,7 @@ from sympy import Expr
 from analysis.errors import UnsupportedActivation
 from analysis.symbolic.gaussian import GaussianExpectation, closed_form, standard_deviation
 from analysis.symbolic.namespace import exact
+from analysis.symbolic.pieces import is_odd
 from analysis.symbolic.quantity import Quantity
 from analysis.symbolic.reading import Activation, X, read
 
@@ -50,7 +51,20 @@ class Moments:
     @cached_property
     def variance(self) -> Quantity:
         """Var(phi(x))"""
-        return Quantity(sp.expand(self.second.expression - self.mean.expression**2))
+        second, mean = self.second.expression, self.mean.expression
+        if mean != 0 and (second - mean).has(GaussianExpectation):
+            return Quantity(second - mean**2, self._centred())
+        return Quantity(sp.expand(second - mean**2))
+
+    def _centred(self) -> Expr | None:
+        """The variance once more, of phi(x) - phi(E[x]): where phi hardly varies, the difference of
+        E[phi^2] and E[phi]^2 has no digits left."""
+        f = self.activation.expression
+        shift = f.subs(X, self.at[0])
+        if shift.free_symbols or self.at[1].free_symbols or shift.has(sp.oo, sp.zoo, sp.nan):
+            return None
+        first, second = (GaussianExpectation(g, X, *self.at) for g in (f - shift, (f - shift) ** 2))
+        return second - first**2
 
     @cached_property
     def fourth(self) -> Quantity:
@@ -74,11 +88,11 @@ class Moments:
         node = GaussianExpectation(f, X, *self.at)
         if node.free_symbols:
             return Quantity(node)
-        from analysis.symbolic.quadrature import estimate
+        from analysis.symbolic.integrands import integrand
+        from analysis.symbolic.quadrature import expectation
 
-        estimate(node)  # refuses what diverges
-        odd = self.at[0] == 0 and sp.expand(f + f.subs(X, -X)) == 0
-        return Quantity(sp.S.Zero if odd else node)
+        expectation(integrand(f, X), *map(float, self.at))  # refuses what diverges
+        return Quantity(sp.S.Zero if self.at[0] == 0 and is_odd(f, X) else node)
 
 
 def moments(activation: Any, mean: Any = 0, variance: Any = 1, **parameters: Any) -> Moments:
@@ -100,7 +114,25 @@ def moments(activation: Any, mean: Any = 0, variance: Any = 1, **parameters: Any
     """
     mean, variance = exact(mean), exact(variance)
     standard_deviation(variance)
-    return Moments(read(activation, **parameters), (mean, variance))
+    phi = read(activation, **parameters)
+    _require_real(phi)
+    return Moments(phi, (mean, variance))
+
+
+PROBES = tuple(sign * size for size in (0.01, 0.3, 1.7, 8.0, 1e3) for sign in (-1, 1))
+"""Where a function must be real: a logarithm or a root of what may be negative is not."""
+
+
+def _require_real(phi: Activation) -> None:
+    if phi.expression.free_symbols != {X} or phi.expression.is_polynomial(X):
+        return  # with symbols for parameters, realness is the caller's assumption
+    import mpmath
+
+    from analysis.symbolic.integrands import integrand
+
+    f = integrand(phi.expression, X)
+    for x in PROBES:
+        f.real(mpmath.mpf(x))
 
 
 def gain(

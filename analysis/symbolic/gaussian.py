@@ -27,6 +27,7 @@ certified numerical value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,6 +41,8 @@ from analysis.symbolic.pieces import split
 from analysis.symbolic.radicals import vanishes
 
 Z = Symbol("z", real=True)
+MOST_TERMS = 2_000
+"""Of an expanded integrand, each of which has a moment to find; quadrature is quicker for more."""
 
 
 class NotCovered(Exception):
@@ -154,10 +157,24 @@ class Monomial:
 
 def _monomials(expression: Expr) -> Iterator[Monomial]:
     """The terms of a formula in Z; raises NotCovered for anything the lemmas do not know."""
+    if _terms(expression) > MOST_TERMS:
+        raise NotCovered("too many terms")
     if expression.has(sp.sinh, sp.cosh, sp.sin, sp.cos):
         expression = expression.rewrite(sp.exp)
     for term in sp.Add.make_args(sp.expand(expression)):
         yield _monomial(term)
+
+
+def _terms(e: Expr) -> int:
+    """How many terms an expression may expand to, at most."""
+    if isinstance(e, sp.Add):
+        return sum(_terms(a) for a in e.args)
+    if isinstance(e, sp.Mul):
+        return math.prod(_terms(a) for a in e.args)
+    if isinstance(e, sp.Pow) and e.exp.is_Integer and e.exp > 0:
+        n, k = _terms(e.base), int(e.exp)
+        return math.comb(n + k - 1, k)
+    return 2 if isinstance(e, sp.sin | sp.cos | sp.sinh | sp.cosh) else 1
 
 
 def _monomial(term: Expr) -> Monomial:

@@ -56,6 +56,16 @@ def kinks(f: Expr, x: Symbol) -> tuple[float, ...]:
     return tuple(float(piece.low) for piece in split(f, x)[1:])
 
 
+def is_odd(f: Expr, x: Symbol) -> bool:
+    """Whether f(-x) = -f(x) is seen by expanding it, piece by piece."""
+    pieces = split(f, x)
+    mirrored = [(-p.expression.xreplace({x: -x}), -p.high, -p.low) for p in reversed(pieces)]
+    return all(
+        (p.low, p.high) == (low, high) and sp.expand(p.expression - expression) == 0
+        for p, (expression, low, high) in zip(pieces, mirrored, strict=True)
+    )
+
+
 def _breakpoints(f: Expr, x: Symbol) -> list[Expr]:
     """The roots of everything that is compared with zero in a branch condition."""
     points: set[Expr] = set()

@@ -6,9 +6,9 @@ bend, and at fixed steps of z, so that each panel sees an analytic function; whe
 still disagree, panels are halved.
 
 The stated error has three parts: how far the two orders differ, how far double precision is from
-40-digit arithmetic at the nodes that matter most, and the rounding of the sum. A value that cannot
-be bounded is not returned: integrals that do not converge raise `DivergentMoment`, all else that
-fails raises `QuadratureError`.
+many-digit arithmetic at the nodes that matter most, and the rounding of the sum. A value that
+cannot be bounded is not returned: integrals that do not converge raise `DivergentMoment`, all else
+that fails raises `QuadratureError`.
 
 Gauss-Hermite rules are deliberately absent: at a kink they lose most of their digits (64 nodes give
 elu to 7e-5 only), and they do not say so.
@@ -18,21 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import mpmath
 import numpy as np
 import numpy.typing as npt
 import sympy as sp
-from sympy import Expr, Symbol
-from sympy.codegen.cfunctions import expm1, log1p
 
-from analysis.errors import DivergentMoment, NotANumber, QuadratureError, UnsupportedActivation
+from analysis.errors import DivergentMoment, NotANumber, QuadratureError
 from analysis.symbolic.gaussian import GaussianExpectation
-from analysis.symbolic.pieces import kinks
-
-Array = npt.NDArray[np.float64]
+from analysis.symbolic.integrands import Array, Integrand
+from analysis.symbolic.integrands import integrand as integrand
 
 ORDERS = (24, 32)
 RULES = [np.polynomial.legendre.leggauss(order) for order in ORDERS]
@@ -42,16 +38,19 @@ WEIGHTS[0, : ORDERS[0]] = RULES[0][1]
 WEIGHTS[1, ORDERS[0] :] = RULES[1][1]
 
 REACH = 37.0  # beyond it the normal density is below the smallest normal double
-STEPS = np.array([0.0, 1.2, 2.5, 4.0, 6.0, 9.0, 14.0, 22.0, REACH])
+STEPS = np.array([0.0, 1.2, 2.5, 4.0, 6.0, 9.0, 14.0, 22.0, 26.0, 30.0, 34.0, REACH])
 STEPS = np.concatenate([-STEPS[:0:-1], STEPS])
-BENDS = np.array([0.0, 1.0, 3.0, 8.0, 20.0])  # of activation functions, in x
+BENDS = np.array([0.0, 1.0, 3.0, *8 * 2.5 ** np.arange(24)])  # of activation functions, in x
 BENDS = np.concatenate([-BENDS[:0:-1], BENDS])
 
 EPSILON = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)  # what may have become 0
 TARGET = 64 * EPSILON  # disagreement of the orders, relative to E|f|, that is left alone
 DEEPEST = 60  # halvings, after which the smallest panel is 1e-18 of the first
 MOST_PANELS = 4_000
-PROBES = 5  # nodes at which double precision is compared with 40 digits
+PROBES = 5  # nodes at which double precision is compared with PRECISE digits
+FINE = 25  # digits of a precise estimate
+MOST_DECIMALS = 200  # of one; the time grows with their square
 TRUSTED = 1e-12  # largest relative error there for which double precision is good enough
 
 
@@ -61,79 +60,6 @@ class Estimate:
 
     value: float
     error: float
-
-
-@dataclass(frozen=True)
-class Integrand:
-    """A real function of x in double and in any precision, and where it changes its formula."""
-
-    double: Callable[[Array], Array]
-    precise: Callable[[Any], Any]
-    kinks: tuple[float, ...]
-
-    def at(self, x: Array) -> Array:
-        """f in double precision, recomputed with 40 digits where doubles over- or underflow."""
-        with np.errstate(all="ignore"):
-            values = np.array(np.broadcast_to(self.double(x), x.shape), dtype=np.float64)
-        lost = ~np.isfinite(values)
-        if lost.any():
-            values[lost] = self.precisely_at(x[lost])
-        return values
-
-    def precisely_at(self, x: Array) -> Array:
-        """f with 40 digits, rounded to doubles at the end."""
-        with mpmath.workdps(40):
-            return np.array([float(self.real(mpmath.mpf(float(t)))) for t in x])
-
-    def real(self, x: Any) -> Any:
-        """f(x) in the current precision of mpmath; infinite at a pole."""
-        try:
-            value = self.precise(x)
-        except ZeroDivisionError:
-            return mpmath.inf
-        if isinstance(value, mpmath.mpc) and value.imag != 0:
-            raise UnsupportedActivation(f"the function is not real at {mpmath.nstr(x, 6)}")
-        return mpmath.mpf(value.real)
-
-
-@lru_cache(maxsize=512)
-def integrand(f: Expr, x: Symbol) -> Integrand:
-    """Compile a SymPy expression in x.
-
-    Raises:
-        NotANumber: f contains other symbols.
-        UnsupportedActivation: its branches cannot be read (`pieces.split`).
-    """
-    if f.free_symbols - {x}:
-        names = ", ".join(sorted(map(str, f.free_symbols - {x})))
-        raise NotANumber(f"{f} has no numerical expectation until {names} have values")
-    modules: list[Any] = ["numpy"]
-    if f.has(sp.erf, sp.erfc):
-        from scipy.special import erf, erfc  # not at the top: it costs more than NumPy
-
-        modules.insert(0, {"erf": erf, "erfc": erfc})
-    return Integrand(
-        sp.lambdify(x, _careful(f), modules, cse=True),
-        sp.lambdify(x, f, "mpmath", cse=True),
-        kinks(f, x),
-    )
-
-
-def _careful(f: Expr) -> Expr:
-    """The same function with log(1 + u) and exp(u) - 1 as C99's functions, which do not cancel."""
-
-    def minus_one(e: Expr) -> Expr:
-        for term in e.args:
-            coefficient, function = term.as_coeff_Mul()
-            if isinstance(function, sp.exp) and e == term - coefficient:
-                return coefficient * expm1(function.args[0])
-        return e
-
-    f = f.replace(
-        lambda e: isinstance(e, sp.log) and e.args[0].is_Add and 1 in e.args[0].args,
-        lambda e: log1p(e.args[0] - 1),
-    )
-    return f.replace(lambda e: isinstance(e, sp.Add) and len(e.args) == 2, minus_one)
 
 
 # ------------------------------------------------------------------------------ double precision
@@ -153,11 +79,12 @@ def expectation(f: Integrand, mean: float = 0.0, variance: float = 1.0) -> Estim
     features = (np.concatenate([BENDS, f.kinks]) - mean) / sigma
     ends = np.unique(np.concatenate([STEPS, features[np.abs(features) < REACH]]))
     panels = _measure(f.at, mean, sigma, ends[:-1], ends[1:])
-    _require_decay(panels)
-    evaluation_error = _evaluation_error(f, panels)
-    if evaluation_error <= TRUSTED:
-        return _refine(f.at, mean, sigma, panels, evaluation_error)
+    if _decays(panels):
+        evaluation_error = _evaluation_error(f, panels)
+        if evaluation_error <= TRUSTED:
+            return _refine(f.at, mean, sigma, panels, evaluation_error)
     panels = _measure(f.precisely_at, mean, sigma, ends[:-1], ends[1:])
+    _require_decay(panels)
     return _refine(f.precisely_at, mean, sigma, panels, EPSILON)
 
 
@@ -176,6 +103,13 @@ class _Panels:
     @property
     def disagreement(self) -> Array:
         return np.abs(self.fine - self.coarse)
+
+    @property
+    def collapsed(self) -> npt.NDArray[np.bool_]:
+        """Where x itself has too few digits to tell the nodes apart: the orders agree by that."""
+        spacing = np.spacing(np.abs(self.x).max(axis=1))
+        close: npt.NDArray[np.bool_] = np.ptp(self.x, axis=1) < 64 * spacing
+        return close
 
     def select(self, mask: npt.NDArray[np.bool_]) -> _Panels:
         return _Panels(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
@@ -205,7 +139,11 @@ def _refine(
     while True:
         measured = [*settled, panels]
         scales.append(scale := sum(float(p.absolute.sum()) for p in measured))
+        if not np.isfinite(scale):
+            where = float(panels.x[~np.isfinite(panels.terms)][0])
+            raise DivergentMoment(f"the function is infinite at x = {where:.6g}")
         bad = panels.disagreement > TARGET * scale / count
+        bad |= panels.collapsed & (panels.absolute > TARGET * scale / count)
         if not bad.any():
             break
         worst = panels.select(bad)
@@ -217,8 +155,17 @@ def _refine(
             where = float(panels.x[panels.absolute.argmax()].mean())
             raise _failure(scales, where)
     disagreement = sum(float(p.disagreement.sum()) for p in measured)
-    rounding = (4 * EPSILON + 2 * evaluation_error) * scale
+    rounding = (4 * EPSILON + 2 * evaluation_error) * scale + TINY
     return Estimate(sum(float(p.fine.sum()) for p in measured), disagreement + rounding)
+
+
+def _decays(panels: _Panels) -> bool:
+    """Whether double precision sees it. It may not: tanh(x) - tanh(50) is 0 but for far nodes."""
+    try:
+        _require_decay(panels)
+    except (DivergentMoment, QuadratureError):
+        return False
+    return True
 
 
 def _require_decay(panels: _Panels) -> None:
@@ -302,7 +249,28 @@ def estimate(node: GaussianExpectation) -> Estimate:
     """
     f, x, mean, variance = node.args
     _require_numbers(node)
-    return expectation(integrand(f, x), float(mean), float(variance))
+    compiled = integrand(f, x)
+    return expectation(compiled, float(mean), float(variance))
+
+
+def precise_estimate(node: GaussianExpectation) -> Estimate:
+    """The value as `estimate` gives it, with an error far below rounding where it is small: for
+    differences of which little is left."""
+    f, x, mean, variance = node.args
+    rough = estimate(node)
+    if _decimals(rough, FINE) > MOST_DECIMALS:
+        return rough
+    try:
+        value = precise_expectation(integrand(f, x), mean, variance, _decimals(rough, FINE))
+    except QuadratureError:
+        return rough
+    return Estimate(float(value), abs(float(value)) * EPSILON + 10.0 ** -_decimals(rough, FINE - 3))
+
+
+def _decimals(rough: Estimate, digits: int) -> int:
+    """How many decimals a value needs in order to have these digits."""
+    size = max(abs(rough.value), rough.error)
+    return digits + max(0, -int(np.log10(size)))
 
 
 def evaluate(node: GaussianExpectation, digits: int = 30) -> sp.Float:
@@ -313,10 +281,11 @@ def evaluate(node: GaussianExpectation, digits: int = 30) -> sp.Float:
         DivergentMoment: the integral does not converge.
     """
     f, x, mean, variance = node.args
-    rough = estimate(node)  # refuses what diverges; mpmath would give a number all the same
-    size = max(abs(rough.value), rough.error)
-    leading_zeros = max(0, -int(np.log10(size))) if size else 0
-    value = precise_expectation(integrand(f, x), mean, variance, digits + leading_zeros)
+    _require_numbers(node)
+    compiled = integrand(f, x)  # the rough value refuses what diverges; mpmath would give a number
+    rough = expectation(compiled, float(mean), float(variance))
+    decimals = _decimals(rough, digits) if rough.value or rough.error else digits
+    value = precise_expectation(compiled, mean, variance, decimals)
     return sp.Float(value, digits)
 
 

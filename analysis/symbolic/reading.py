@@ -11,23 +11,26 @@ x/(1 + exp(-3*x/2))
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
-from sympy import Expr, Symbol
+from sympy import Expr
+from sympy.core.function import AppliedUndef
 
 from analysis.errors import UnknownActivation, UnsupportedActivation, no_such
 from analysis.symbolic.expectation import Defined
 from analysis.symbolic.namespace import exact, symbolic
 from analysis.symbolic.pieces import BRANCHING
+from analysis.symbolic.text import X as X
+from analysis.symbolic.text import is_expression, parse
 
 if TYPE_CHECKING:
     from tinygrad_edu.graph.node import Node
 
-X = Symbol("x", real=True)
+NO_NUMBERS = {sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I}
 LAYOUT = frozenset({"cast", "expand", "reshape"})  # ops that leave each element as it is
 
 
@@ -92,15 +95,16 @@ def read(activation: Any, **parameters: Any) -> Activation:
     """Read an activation function.
 
     Args:
-        activation: a name ("leaky_relu", "LeakyReLU"); an op, function or module of the engine; any
-            Python function composed of such; or a SymPy expression in one symbol (or in a symbol
-            named x, and parameters).
+        activation: a name ("leaky_relu", "LeakyReLU"); text in x ("x*tanh(x)", see `text.py`); an
+            op, function, module or module class of the engine; any Python function composed of
+            such; or a SymPy expression in one symbol (or in a symbol named x, and parameters).
         parameters: further arguments of the op or function; an op named by text also takes
             symbols, for instance as `negative_slope`.
 
     Raises:
         UnknownActivation: the engine has no activation of that name; the message lists close names.
         UnsupportedActivation: it is not a function of one number to one number.
+        InputError: the text is no expression in x.
     """
     if isinstance(activation, Activation):
         return activation
@@ -109,11 +113,15 @@ def read(activation: Any, **parameters: Any) -> Activation:
     if isinstance(activation, Expr):
         return Activation(str(activation), _in_x(activation))
     if isinstance(activation, str):
+        if is_expression(activation):
+            return Activation(activation, parse(activation))
         if _spelling(activation) in ("identity", "linear"):
             return Activation("identity", X)
         activation = _op(activation)
     if hasattr(activation, "rule"):
-        return Activation(activation.name, exact(activation.rule(symbolic, X, **parameters)))
+        return Activation(activation.name, _applied(activation, [X], parameters))
+    if isinstance(activation, type):
+        activation, parameters = _module(activation, parameters), {}
     if callable(activation):
         return _traced(activation, **parameters)
     raise UnknownActivation(
@@ -122,7 +130,31 @@ def read(activation: Any, **parameters: Any) -> Activation:
     )
 
 
+def _module(kind: type, parameters: dict[str, Any]) -> Any:
+    from tinygrad_edu.nn import Module
+
+    if not issubclass(kind, Module):
+        raise UnknownActivation(f"{kind.__name__} is no class of modules")
+    try:
+        return kind(**parameters)
+    except TypeError as error:
+        raise UnsupportedActivation(f"{kind.__name__} is no activation: {error}") from None
+
+
+def _applied(op: Any, operands: Sequence[Expr], parameters: Mapping[str, Any]) -> Expr:
+    """The op's formula: its rule read with symbols, or the formula it was made from."""
+    made_from = getattr(op, "expression", None)
+    if made_from is not None:
+        placed: Expr = made_from.xreplace({X: operands[0]})
+        return placed
+    return exact(op.rule(symbolic, *operands, **parameters))
+
+
 def _in_x(expression: Expr) -> Expr:
+    unknown = expression.atoms(AppliedUndef, sp.DiracDelta) | (expression.atoms() & NO_NUMBERS)
+    if unknown:
+        names = ", ".join(sorted(map(str, unknown)))
+        raise UnsupportedActivation(f"{expression} is not a function that has values: {names}")
     symbols = expression.free_symbols
     variable = symbols if len(symbols) == 1 else {s for s in symbols if s.name == "x"}
     if len(variable) != 1:
@@ -180,7 +212,7 @@ def _formula(node: Node, formulas: dict[Node, Expr]) -> Expr:
             if node.op.name in LAYOUT:
                 formulas[node] = operands[0]
             elif hasattr(node.op, "rule"):
-                formulas[node] = exact(node.op.rule(symbolic, *operands, **node.params))
+                formulas[node] = _applied(node.op, operands, node.params)
             else:
                 raise UnsupportedActivation(
                     f"the op {node.op.name} does not act on each element by itself"

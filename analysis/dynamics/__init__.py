@@ -1,0 +1,1 @@
+"""Depth: what many equal layers do to the variance of a signal and to the likeness of two."""
