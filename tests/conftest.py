@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
+import tests.ops.own  # noqa: F401  # before anything registers ops
 from tests.peers import import_peer
 
 # Derandomized: the same code gives the same verdict on every machine, and a failure in CI can be

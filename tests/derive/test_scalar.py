@@ -100,7 +100,7 @@ def random_graph(generator: random.Random, nodes: int, leaves: list[Value], wild
     values: list[Any] = [*leaves, 0.5, -2.0, 0.0]
     results = []
     while len(results) < nodes:
-        op = generator.choice([op for op in OPS if op is not None])
+        op = generator.choice([op for op in OPS if op is not None and op.name in OPERANDS])
         xs = [generator.choice(values[-12:] + leaves) for _ in OPERANDS[op.name][0]]
         if op is ops.pow and not wild and float(xs[0]) <= 0:
             continue  # has nan as derivative by the exponent

@@ -20,6 +20,7 @@ import tinygrad_edu as tg
 from tests.ops.cases import CASES, FUSED
 from tests.ops.checks import DERIVATIVE_ULPS, EPS, directions, influential, size, tensors
 from tests.ops.edges import EDGES, SECOND, Edge
+from tests.ops.own import OWN
 from tests.ops.samples import RULES, Sample, shapes, uniform
 from tests.peers.sliding import SLIDING
 from tinygrad_edu.graph.reader import apply
@@ -151,7 +152,7 @@ def close(name: str, found: Any, wanted: Any, *scales: Any) -> None:
 
 
 def test_every_op_is_compared() -> None:
-    assert set(STRUCTURE) | set(RULES) == set(TABLE) - set(FUSED)  # those: as layers, in nn
+    assert set(STRUCTURE) | set(RULES) == set(OWN) - set(FUSED)  # those: as layers, in nn
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - set(FUSED)))
