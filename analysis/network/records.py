@@ -10,6 +10,7 @@ of order 1/width, so that a prediction for a real width has a remainder of order
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ class Signal:
     identical              whether all units are equal
     partner                E[x x'] for the same element on another example; None if unknown
     apart                  whether places are independent of each other
+    pairs                  gives E[x_p x_q] of two places where no law says it; None if unknown
     """
 
     mean: Array
@@ -95,6 +97,7 @@ class Signal:
     identical: bool = False
     partner: Array | None = None
     apart: bool = False
+    pairs: Callable[[], Array | None] | None = None
 
     @property
     def gaussian(self) -> bool:

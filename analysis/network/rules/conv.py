@@ -7,6 +7,7 @@ names a convolution op (x, w; stride, padding, dilation, groups) enters it by `c
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.elements import Element
+from analysis.network.positions import LARGEST, pairs_of, remember
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.response import linear
 from analysis.network.roots import DataRoot, GaussianRoot, at_places
@@ -83,6 +85,17 @@ class Geometry:
         for there, here in self.taps():
             total[(slice(None), *there)] += inputs[(slice(None), *here)]
         return total.reshape(-1)
+
+    def gathered_pairs(self, pairs: Array) -> Array:
+        """For two output positions the sum over the pairs of inputs that meet the same weight:
+        (cases, places, places)."""
+        cases = len(pairs)
+        inputs = pairs.reshape(cases, *self.inside, *self.inside)
+        total = np.zeros((cases, *self.outside, *self.outside))
+        for there, here in self.taps():
+            total[(slice(None), *there, *there)] += inputs[(slice(None), *here, *here)]
+        places = int(np.prod(self.outside))
+        return total.reshape(cases, places, places)
 
     def scattered(self, values: Array) -> Array:
         """For each input position the sum of the outputs that use it."""
@@ -159,6 +172,9 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         scale = np.sqrt(variance * context.partner(variance))
         context.correlations[key] = partner / np.maximum(scale, 1e-300)
     element = Element(Form(zero, {key: np.sqrt(variance)}))
+    remember(
+        key, functools.cache(lambda: _field(inputs, geometry, factor, variance, context)), context
+    )
     context.notes["convolution", context.at(node)] = inputs
     return Signal(
         mean=zero,
@@ -177,6 +193,19 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         # positions share the weights, so a mean of the inputs is seen alike at all of them
         apart=inputs.apart and not geometry.overlapping and not np.any(inputs.mean),
     )
+
+
+def _field(
+    inputs: Signal, geometry: Geometry, factor: float, variance: Array, context: Context
+) -> Array | None:
+    """Correlations of the output's positions."""
+    places = int(np.prod(geometry.outside))
+    pairs = None if len(variance) * places > LARGEST else pairs_of(inputs, context)
+    if pairs is None:
+        return None
+    deviation = np.sqrt(np.maximum(variance, 1e-300)).reshape(-1, places)
+    covariance = factor * geometry.gathered_pairs(pairs)
+    return np.asarray(np.clip(covariance / (deviation[:, :, None] * deviation[:, None, :]), -1, 1))
 
 
 def convolution_backward(
@@ -233,4 +262,4 @@ def merged_places(cotangent: Cotangent, places: int) -> Cotangent:
     return source(average(cotangent.second()), average(cotangent.pair()), merged)
 
 
-convolves("convolution", "conv2d", "conv1d")
+convolves("convolution")
