@@ -151,11 +151,16 @@ def close(name: str, found: Any, wanted: Any, *scales: Any) -> None:
     assert error <= DERIVATIVE_ULPS * EPS * size(wanted, *scales), f"{name}: {found}, {wanted}"
 
 
+ELSEWHERE = set(FUSED) | {"last_writer", "random"}
+"""What torch has no function for: fused ops are compared as layers (nn), `last_writer` as assignment
+at positions (NumPy decides), and random numbers follow from another generator."""
+
+
 def test_every_op_is_compared() -> None:
-    assert set(STRUCTURE) | set(RULES) == set(OWN) - set(FUSED)  # those: as layers, in nn
+    assert set(STRUCTURE) | set(RULES) == set(OWN) - ELSEWHERE
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - set(FUSED)))
+@pytest.mark.parametrize("name", sorted(set(CASES) - ELSEWHERE))
 @EXAMPLES
 @given(data=st.data())
 def test_value_gradient_and_second_order(torch: ModuleType, name: str, data: st.DataObject) -> None:
