@@ -152,8 +152,8 @@ def close(name: str, found: Any, wanted: Any, *scales: Any) -> None:
 
 
 ELSEWHERE = set(FUSED) | {"last_writer", "random"}
-"""What torch has no function for: fused ops are compared as layers (nn), `last_writer` as assignment
-at positions (NumPy decides), and random numbers follow from another generator."""
+"""Without a function in torch: fused ops are compared as layers (nn), `last_writer` as part of
+assignment (with NumPy), and random numbers come from another generator."""
 
 
 def test_every_op_is_compared() -> None:
