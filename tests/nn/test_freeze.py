@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,6 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import FrozenStatisticsWarning
-
-PAGE = Path(__file__).parents[2] / "docs" / "frozen.md"
 
 
 def model() -> nn.Sequential:
@@ -209,12 +205,3 @@ def test_a_warning_made_an_error_moves_nothing() -> None:
 
 
 # ------------------------------------------------------------------------------ the page
-
-
-def test_the_page_prints_what_it_shows() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    test = doctest.DocTestParser().get_doctest(text.replace("```", ""), {}, PAGE.name, str(PAGE), 0)
-    assert len(test.examples) >= 9
-    printed: list[str] = []
-    result = doctest.DocTestRunner().run(test, out=printed.append)
-    assert result.failed == 0, "".join(printed)
