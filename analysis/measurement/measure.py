@@ -19,9 +19,10 @@ from analysis.network import inputs
 from analysis.network.trace import watched
 from analysis.report.progress import track
 from tinygrad_edu.derive import autograd
-from tinygrad_edu.graph.creation import tensor
+from tinygrad_edu.graph.creation import set_random_state, tensor
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.kernels.threads import fitting
+from tinygrad_edu.nn.state import nothing_moves
 from tinygrad_edu.ops.dtypes import float32
 from tinygrad_edu.train.loop import largest_product
 
@@ -60,6 +61,12 @@ class Measurement:
         """How many independent draws were measured."""
         return len(self.second)
 
+    def joined(self, other: Measurement) -> Measurement:
+        """With the networks of another measurement of the same model, on another seed."""
+        pairs = ("mean", "second", "gradient")
+        both = {key: np.concatenate([getattr(self, key), getattr(other, key)]) for key in pairs}
+        return Measurement(self.names, **both)
+
     def forward(self, layer: str) -> Estimate:
         """The second moment of a layer's output."""
         return Estimate.of(self.second[:, self.names.index(layer)])
@@ -72,13 +79,14 @@ class Measurement:
 def measure(
     model: Module,
     networks: int = 200,
-    batch: int = 64,
+    batch: int = inputs.BATCH,
     seed: int = 0,
     input: Any = None,
     progress: bool | None = None,
 ) -> Measurement:
     """Draw the parameters of `model` anew from the laws they were drawn from, `networks` times,
-    and average over the draws. The model itself is left as it was.
+    and average over the draws, in the mode that it is in (training or evaluation). The model is
+    left as it was, with its running statistics, and so are the engine's random draws.
 
     input     as for `analyze`: None or a shape for standard normal input, of which each network
               sees `batch` fresh examples, or data, all of which every network sees
@@ -94,7 +102,8 @@ def measure(
     observed: list[Array] = []
     names: tuple[str, ...] = ()
     examples = batch if source.data is None else len(source.data)
-    with _restored(model), fitting(largest_product(model, examples)):
+    with _restored(model), nothing_moves(model), fitting(largest_product(model, examples)):
+        set_random_state((seed % 2**64, 0))  # of masks
         try:
             for _ in track(range(networks), "measuring", progress):
                 _draw(model, generator)

@@ -13,6 +13,9 @@ from analysis.report.report import Prediction, Report
 FALSE_ALARM = 1e-9
 """Probability that any verdict of one call fails although every prediction is right."""
 
+TESTABLE = 0.02
+"""A relative bound above which a prediction counts as not testable: agreement says little then."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -23,6 +26,8 @@ class Verdict:
     measured        mean over independent networks, with its `standard_error`
     z               (measured - predicted) / standard_error
     agrees          |measured - predicted| is within the bound and the standard error's share
+    testable        whether the bound is so small that an error of 5 % would be noticed, given
+                    enough networks
     """
 
     layer: str
@@ -33,6 +38,14 @@ class Verdict:
     standard_error: float
     z: float
     agrees: bool
+    testable: bool = True
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        if not self.agrees:
+            return "disagrees"
+        return "agrees" if self.testable else "not testable at this width"
 
 
 def verify(
@@ -75,4 +88,5 @@ def _judge(
         standard_error=error,
         z=z,
         agrees=abs(gap) <= tolerance,
+        testable=prediction.bound <= TESTABLE * abs(prediction.corrected),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.errors import InputError
 from analysis.network import inputs
 from analysis.network.cases import prepare
 from analysis.network.context import Context
@@ -26,19 +27,26 @@ _ALWAYS = (
 )
 
 
-def analyze(model: Module, input: Any = None, backward: bool = True) -> Report:
+def analyze(
+    model: Module, input: Any = None, backward: bool = True, batch: int = inputs.BATCH
+) -> Report:
     """Predict mean, second moment and variance of every leaf module's output over the random
     weights, and the second moment of the gradient there.
 
     `input`: None for iid standard normal elements of the model's own input size, a shape for the
     same, or data (examples first), each of which is followed by itself.
 
+    `batch`: how many examples of a law go through the network together. Only batch norm in training
+    mode makes a difference of it; data are one batch. `measure` has the same default.
+
     Returns a `Report`. Ops without a rule give a finding NI901; what depends on them is unknown.
     Raises `InputError` for input or parameters that are not finite or do not fit.
     """
+    if batch < 1:
+        raise InputError(f"a batch has at least one example, got {batch}.")
     source = inputs.read(model, input)
     graph = trace(model, source.shape)
-    context, signal = prepare(graph, source)
+    context, signal = prepare(graph, source, batch)
     context.assumptions.extend(_ALWAYS)
     with np.errstate(all="ignore"):  # what is not finite is found and called unknown
         records = sweep_forward(graph, signal, context)

@@ -73,6 +73,9 @@ def through(response: Response, x: Signal, gradient: Gradient) -> Gradient:
     second = np.maximum(r.second, tiny)
     shared = r.cross - r.slope * r.second
     spread = r.fourth - r.second**2
+    if x.centred:  # what goes with the mean of the units does not scatter
+        shared = shared - r.tilt * r.slope_tilt
+        spread = spread - r.tilt**2
     along = gradient.coherent / np.maximum(gradient.second, tiny)
     terms = (
         gradient.log_1 * shared / slope / n,
@@ -100,6 +103,8 @@ def through(response: Response, x: Signal, gradient: Gradient) -> Gradient:
         slack=gradient.slack,
         blocked=r.off_below_0 or gradient.blocked,
         joined=gradient.joined,
+        aligned=gradient.aligned,
+        numbers=gradient.numbers,
     )
 
 

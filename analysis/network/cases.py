@@ -23,7 +23,7 @@ _NODES = {0: 1, 1: 48, 2: 20, 3: 9}
 _MOST_CASES = 8192
 
 
-def prepare(graph: Trace, source: Input) -> tuple[Context, Signal]:
+def prepare(graph: Trace, source: Input, batch: int) -> tuple[Context, Signal]:
     """An empty context with its cases, and the record of the input."""
     layers = _layers_with_a_mean(graph)
     nodes = _NODES.get(layers, 1)
@@ -39,6 +39,7 @@ def prepare(graph: Trace, source: Input) -> tuple[Context, Signal]:
         offsets=[np.tile(column, source.examples) for column in grid.T],
         partners=_partners(source.examples, repeats),
         examples=source.examples,
+        batch=batch if source.data is None else source.examples,
     )
     signal = source.signal(repeats)
     for key in signal.sources:

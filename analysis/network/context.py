@@ -64,12 +64,17 @@ class Context:
                of its units share
     partners   the index of each case's partner example
     examples   how many examples the cases belong to
+    batch      how many examples are in a batch
+    narrowness the sum of 1/fan_in over the layers so far: by how much, at most, the covariance of
+               two examples scatters
     """
 
     weights: Array
     offsets: list[Array] = field(default_factory=list)
     partners: np.ndarray[Any, Any] | None = None
     examples: int = 1
+    batch: int = 64
+    narrowness: float = 0.0
     responses: dict[Any, Response] = field(default_factory=dict)
     reasons: dict[Node, str] = field(default_factory=dict)
     roots: dict[Any, Root] = field(default_factory=dict)
@@ -105,6 +110,10 @@ class Context:
         """The weight of each entry of an array with entries for cases and places."""
         places = len(values) // len(self.weights)
         return np.repeat(self.weights, places) / places
+
+    def partner_rows(self, rows: Array) -> Array:
+        """Each case's row on its partner example."""
+        return rows if self.partners is None else np.asarray(rows[self.partners])
 
     def partner(self, values: Array) -> Array:
         """Each case's number on its partner example."""

@@ -24,16 +24,23 @@ from analysis.network.roots import MixtureRoot, Root
 _numbers = itertools.count()
 
 
+def fresh_number() -> int:
+    """The number of a gradient source that nothing contains yet."""
+    return next(_numbers)
+
+
 class UnknownCotangent(AnalysisError):
     """A gradient whose second moment would need a joint law that is not followed."""
 
 
 @dataclass(frozen=True)
 class Arriving:
-    """A gradient source: E[d^2] of a unit, and E[d_i d_j] of two."""
+    """A gradient source: E[d^2] of a unit, E[d_i d_j] of two, and E[d d'] of one unit on two
+    examples of a batch (None for 0), which batch norm makes dependent."""
 
     second: Array
     pair: Array
+    across: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,13 @@ class Cotangent:
             start=np.zeros_like(self.gradient.second),
         )
 
+    def across(self) -> Array:
+        """E[d d'] of one unit on two examples of a batch."""
+        return sum(
+            (a.across * c.mean() ** 2 for a, c in self.terms.values() if a.across is not None),
+            start=np.zeros_like(self.gradient.second),
+        )
+
     def times(self, c: float) -> Cotangent:
         """A constant times it, on a signal that is itself seen through that constant."""
         terms = {k: (a, coefficient.times(c)) for k, (a, coefficient) in self.terms.items()}
@@ -130,9 +144,12 @@ def _alone(arriving: Arriving) -> Arriving:
     return Arriving(arriving.second, np.zeros_like(arriving.second))
 
 
-def source(second: Array, pair: Array, gradient: Gradient) -> Cotangent:
+def source(
+    second: Array, pair: Array, gradient: Gradient, across: Array | None = None
+) -> Cotangent:
     """A fresh source."""
-    terms = {next(_numbers): (Arriving(second, pair), Coefficient(None, np.ones_like(second)))}
+    arriving = Arriving(second, pair, across)
+    terms = {next(_numbers): (arriving, Coefficient(None, np.ones_like(second)))}
     return Cotangent(terms, replace(gradient, second=second))
 
 
@@ -285,6 +302,8 @@ def _merged(gradients: list[Gradient]) -> Gradient:
         slack=max(g.slack for g in gradients),
         blocked=all(g.blocked for g in gradients),
         joined=True,
+        aligned=any(g.aligned for g in gradients),
+        numbers=any(g.numbers for g in gradients),
         at_variable=all(g.at_variable for g in gradients),
     )
 
@@ -297,15 +316,18 @@ def condensed(cotangent: Cotangent, exclusive: set[int]) -> Cotangent:
     for key in exclusive:
         by_root.setdefault(terms[key][1].root, []).append(key)
     for root, keys in by_root.items():
-        plain = root is None or not any(np.any(terms[k][0].pair) for k in keys)
+        both = [v for k in keys for v in (terms[k][0].pair, terms[k][0].across) if v is not None]
+        plain = root is None or not any(map(np.any, both))
         if len(keys) < 2 or not plain:
             continue
         merged = [terms.pop(k) for k in keys]
         pair = sum(a.pair * c.mean() ** 2 for a, c in merged)
+        known = [a.across * c.mean() ** 2 for a, c in merged if a.across is not None]
+        across = np.asarray(sum(known)) if known else None
         sizes = [a.second if root is None else a.second[:, None] for a, _ in merged]
         square = sum(size * c.value**2 for size, (_, c) in zip(sizes, merged, strict=True))
         second = np.asarray(square) if root is None else whole_grid(root).expect(np.asarray(square))
         scale = np.where(second > 0, second, 1.0)
         own = np.sqrt(square / (scale if root is None else scale[:, None]))
-        terms[next(_numbers)] = (Arriving(second, np.asarray(pair)), Coefficient(root, own))
+        terms[next(_numbers)] = (Arriving(second, np.asarray(pair), across), Coefficient(root, own))
     return replace(cotangent, terms=terms)

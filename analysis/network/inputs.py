@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tinygrad_edu.nn import Module
 
 
+BATCH = 64
+"""How many examples of a law go through a network together, where the user does not say."""
+
+
 @dataclass(frozen=True)
 class Input:
     """Examples of shape `shape`: iid standard normal elements, or the rows of `data`."""

@@ -28,8 +28,7 @@ class Weight:
     `orthogonal`, a matrix of that many orthonormal rows or columns.
 
     shared    whether more than one op uses it
-    drawn     whether this is the law it was drawn from; otherwise its own numbers speak
-    scales    of numbers that speak for themselves: each unit's root mean square weight, relative
+    values    its own numbers, if it was not drawn from a law: then the moments above are theirs
     """
 
     name: str
@@ -38,8 +37,7 @@ class Weight:
     kurtosis: float
     orthogonal: int = 0
     shared: bool = False
-    drawn: bool = True
-    scales: tuple[float, ...] = ()
+    values: Array | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,8 @@ class Signal:
     partner                E[x x'] for the same element on another example; None if unknown
     apart                  whether places are independent of each other
     pairs                  gives E[x_p x_q] of two places where no law says it; None if unknown
+    centred                whether the units of each example add up to 0, so that their mean does
+                           not scatter
     """
 
     mean: Array
@@ -98,6 +98,7 @@ class Signal:
     partner: Array | None = None
     apart: bool = False
     pairs: Callable[[], Array | None] | None = None
+    centred: bool = False
 
     @property
     def gaussian(self) -> bool:
@@ -121,7 +122,8 @@ class Signal:
         """Variance of the average square over the units: their law's, and theirs about it."""
         if self.fixed:
             return np.zeros_like(self.second)
-        return self.fluctuation + (self.fourth - self.second**2) / self.units
+        different = 1 if self.identical else self.units
+        return self.fluctuation + (self.fourth - self.second**2) / different
 
     @property
     def kurtosis(self) -> Array:
@@ -146,6 +148,8 @@ class Gradient:
     blocked   whether it vanishes where the signal is exactly 0, because an activation follows that
               is flat there
     joined    whether it came back through more than one branch, as in `Signal`
+    aligned   whether gradients at different places may be correlated
+    numbers   whether it came through weights that speak by their own numbers
     at_variable  whether the corrections are those at the variable that the place is a function of
     """
 
@@ -160,6 +164,8 @@ class Gradient:
     slack: float = 0.0
     blocked: bool = False
     joined: bool = False
+    aligned: bool = False
+    numbers: bool = False
     at_variable: bool = False
 
 

@@ -34,7 +34,8 @@ class Response:
     """Expectations of phi and its derivative under N(0, q), one for each q.
 
     `second` is V(q) = E[phi^2] with its first two derivatives in q; `slope` is chi(q) = E[phi'^2]
-    with its; `cross` = E[phi^2 phi'^2]; `radial` = E[z phi phi'] and `stretch` = E[z^2 phi'^2] in
+    with its; `cross` = E[phi^2 phi'^2]; `tilt` = E[z phi^2] and `slope_tilt` = E[z phi'^2] with
+    the standardised z; `radial` = E[z phi phi'] and `stretch` = E[z^2 phi'^2] in
     terms of the unstandardised input z.
     """
 
@@ -50,6 +51,8 @@ class Response:
     cross: Array
     radial: Array
     stretch: Array
+    tilt: Array
+    slope_tilt: Array
     off_below_0: bool = False
     """phi is 0, and flat, for every input that is not positive: a unit is off with probability 1/2,
     and stays off where all inputs are 0."""
@@ -109,6 +112,8 @@ def expectations(f: Array, d: Array, grid: Grid, off_below_0: bool = False) -> R
         cross=expect(f2 * d2),
         radial=expect(centred * f * d),
         stretch=expect(centred * centred * d2),
+        tilt=expect(f2 * grid.z),
+        slope_tilt=expect(d2 * grid.z),
         off_below_0=off_below_0,
     )
 
@@ -139,6 +144,8 @@ def differences(run: Callable[[Array], tuple[Array, Array]], grid: Grid) -> Resp
         cross=expect(f * f * d * d),
         radial=expect(grid.x * f * d),
         stretch=expect((grid.x * d) ** 2),
+        tilt=expect(f * f * grid.x) / np.sqrt(q),
+        slope_tilt=expect(d * d * grid.x) / np.sqrt(q),
     )
 
 
@@ -177,4 +184,6 @@ def linear(q: Array) -> Response:
         cross=q,
         radial=q,
         stretch=q,
+        tilt=zero,
+        slope_tilt=zero,
     )

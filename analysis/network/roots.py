@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.errors import AnalysisError
 from analysis.network.program import Program
 from analysis.network.records import Array
 from analysis.network.response import Grid
@@ -120,6 +121,14 @@ class DataRoot(Root):
         x = self.numbers
         return Grid(x, np.full_like(x, 1 / x.shape[1]), np.einsum("bn,bn->b", x, x) / x.shape[1])
 
+    def with_numbers(self, numbers: Array) -> DataRoot:
+        """Other numbers that are made of these."""
+        return DataRoot(numbers, self._key)
+
+    def by_node(self, values: Array, nodes: int) -> Array:
+        """What each unit has, at each node of the grid: the nodes are the units."""
+        return values
+
     def part(self, start: int, stop: int) -> DataRoot:
         """The numbers of some of the units."""
         if (start, stop) not in self._parts:
@@ -136,6 +145,67 @@ class DataRoot(Root):
             numbers = by_place.reshape(cases * places, units // places)
             self._placed[places] = DataRoot(numbers, self._key, self.program)
         return self._placed[places]
+
+
+class UnitsRoot(Root):
+    """u = s_i v + b_i in unit i, with the Gaussian form v: a mixture of the units' laws. Scales and
+    shifts are (1 or cases, units)."""
+
+    def __init__(
+        self, form: Form, scales: Array, shifts: Array, program: Program | None = None
+    ) -> None:
+        super().__init__(frozenset(form.terms), program)
+        self.form, self.scales, self.shifts = form, scales, shifts
+        units, cases = max(scales.shape[-1], shifts.shape[-1]), len(form.mean)
+        most = max(_FEWEST_UNITS, _MOST_NODES // (cases * _NODES_A_UNIT))
+        order = np.argsort(np.broadcast_to(scales, (1, units))[0], kind="stable")
+        self.picked = order[np.unique(np.linspace(0, units - 1, min(most, units)).astype(int))]
+
+    def _make_grid(self, kinks: tuple[float, ...]) -> Grid:
+        units = max(self.scales.shape[-1], self.shifts.shape[-1])
+        scales, shifts = (
+            np.broadcast_to(a, (len(a), units))[:, self.picked] for a in (self.scales, self.shifts)
+        )
+        centre = scales * self.form.mean[:, None] + shifts
+        sigma = np.abs(scales) * np.sqrt(self.form.variance)[:, None] + 1e-300
+        cases, count = centre.shape
+        inside = (np.array(kinks) - centre[..., None]) / sigma[..., None]
+        edges = np.concatenate(
+            [np.broadcast_to(_EDGES, (cases, count, len(_EDGES))), inside], axis=-1
+        )
+        edges = np.sort(np.clip(edges, -_REACH, _REACH), axis=-1)
+        nodes, weights = _LEGENDRE
+        half = np.diff(edges, axis=-1)[..., None] / 2
+        z = ((edges[..., 1:] + edges[..., :-1])[..., None] / 2 + half * nodes).reshape(
+            cases, count, -1
+        )
+        weight = (half * weights).reshape(cases, count, -1) * np.exp(-z * z / 2)
+        weight /= weight.sum(axis=-1, keepdims=True) * count
+        x = (centre[..., None] + sigma[..., None] * z).reshape(cases, -1)
+        weight = weight.reshape(cases, -1)
+        return Grid(x, weight, np.einsum("bn,bn,bn->b", x, x, weight))
+
+    def by_node(self, values: Array, nodes: int) -> Array:
+        """What each unit has, at each of so many nodes of the grid."""
+        units = max(self.scales.shape[-1], self.shifts.shape[-1])
+        own = np.broadcast_to(values, (units,))[self.picked]
+        return np.repeat(own, nodes // len(own))
+
+    def _make_shifted(self, offset: int) -> Root:
+        raise UnknownSlice("a slice of units that differ by known numbers")
+
+
+_EDGES = np.array([-9.0, -6.0, -4.0, -2.5, -1.25, 0.0, 1.25, 2.5, 4.0, 6.0, 9.0])
+"""Panels for each unit's Gaussian, in standard deviations."""
+_NODES_A_UNIT = (len(_EDGES) - 1) * _ORDER
+_MOST_NODES = 4_000_000
+_FEWEST_UNITS = 16
+"""A grid that would have more nodes takes units that are evenly spaced in order of their scale, at
+least so many."""
+
+
+class UnknownSlice(AnalysisError):
+    """A part of the units whose law is not that of all."""
 
 
 class MixtureRoot(Root):

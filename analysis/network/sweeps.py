@@ -17,7 +17,7 @@ from analysis.network import backward, forward, laws, rules
 from analysis.network.context import Context, Parts, Record
 from analysis.network.cotangent import Cotangent, combined, condensed
 from analysis.network.elements import Element
-from analysis.network.records import Signal
+from analysis.network.records import Noise, Signal, Weight
 from analysis.network.roots import MixtureRoot
 from analysis.network.sources import Form, Key, fresh
 from analysis.network.trace import Trace
@@ -41,7 +41,9 @@ def sweep_forward(graph: Trace, signal: Signal, context: Context) -> dict[Node, 
         if node.op is None:
             records[node] = _leaf(node, graph, often, context)
             continue
-        records[node] = forward.forward(node, [records[x] for x in node.inputs], context)
+        operands = [records[x] for x in node.inputs]
+        known = _constant(node, operands)
+        records[node] = forward.forward(node, operands, context) if known is None else known
         for x in node.inputs:
             records[x] = _as_variable(x, records[x], context)
             uses[x] -= 1
@@ -77,10 +79,28 @@ def _leaf(node: Node, graph: Trace, often: set[Node], context: Context) -> Recor
         if assumption:
             context.assume(assumption)
         return record
-    if node.is_abstract or not np.issubdtype(node.dtype, np.number):
+    if node.is_abstract:
+        return Noise()
+    if not np.issubdtype(node.dtype, np.number):
         return None
     shapes = {n.shape for n in graph.nodes if node in n.inputs} if node.data.size > 1 else set()
     return laws.constant_of(node.data, shapes.pop() if len(shapes) == 1 else ())
+
+
+_MOVING = {"permute", "reshape", "expand", "cast"}
+
+
+def _constant(node: Node, operands: list[Record]) -> Record:
+    """What is computed from constants and settled parameters alone is a constant: its numbers are
+    in the trace. (Parameters that are only moved keep their names.)"""
+    assert node.op is not None
+    settled = all(
+        isinstance(o, float) or (isinstance(o, Weight) and (not o.variance or o.values is not None))
+        for o in operands
+    )
+    if not settled or node.is_abstract or node.op.name in _MOVING:
+        return None
+    return laws.constant_of(node.data, ())
 
 
 def _hold(record: Record, context: Context, change: int) -> None:

@@ -53,6 +53,8 @@ def _number(prediction: Prediction) -> str:
 def _evidence(verdict: Verdict | None) -> list[str]:
     if verdict is None:
         return ["", ""]
+    if verdict.agrees and not verdict.testable:
+        return [f"{verdict.measured:.4g} ± {verdict.standard_error:.1g}", "(loose)"]
     z = f"{verdict.z:+.1f}" if verdict.agrees else f"[bold red]{verdict.z:+.1f}[/] !"
     return [f"{verdict.measured:.4g} ± {verdict.standard_error:.1g}", z]
 
@@ -85,6 +87,10 @@ def _notes(report: Report, verdicts: list[Verdict]) -> list[str]:
             "standard errors"
         )
         lines.append(f"predicted: {_exactness(rest)}")
+        loose = [v for v in verdicts if v.agrees and not v.testable]
+        if loose:
+            listed = ", ".join(f"{v.layer} {v.direction}" for v in loose)
+            lines.append(f"not testable at this width: {listed}")
         lines.append(
             f"{len(verdicts) - len(failed)} of {len(verdicts)} predictions agree"
             + (f"; NOT: {', '.join(f'{v.layer} {v.direction}' for v in failed)}" if failed else "")

@@ -62,7 +62,7 @@ class _Convolution(Module):
         self.padding = padding if isinstance(padding, str) else tuple(a for a, _ in self._sides)
         self.padding_mode = padding_mode
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(zeros(shape, dtype=dtype))
+        self.weight = Parameter(zeros(shape, dtype=dtype), groups=self.groups)
         self.register_parameter(
             "bias", Parameter(zeros(self.out_channels, dtype=dtype)) if bias else None
         )

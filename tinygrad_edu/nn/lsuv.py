@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError
-from tinygrad_edu.graph.creation import random_state, set_random_state
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.reader import as_tensor
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.drawing import constant_law, orthogonal_law, scaled_law, spread, write
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.nn.parameter import Parameter
+from tinygrad_edu.nn.state import nothing_moves
 
 CONSTANT = 1e-12
 """A variance below this share of the second moment is rounding: the outputs are all alike."""
@@ -158,28 +158,13 @@ def _measured(module: Module, layers: dict[str, Module], batch: Any) -> list[_Ou
         for name, layer in layers.items():
             stack.enter_context(layer.register_forward_hook(watch(name, layer)))
         stack.enter_context(no_grad())
-        stack.enter_context(_nothing_else_changes(module))
+        stack.enter_context(nothing_moves(module))
         dtype = next(module.parameters()).dtype
         module(as_tensor(batch).detach().to(dtype))
     uncalled = [name for name, layer in layers.items() if _weight_of(layer) not in found]
     if uncalled:
         raise ArgumentError(f"lsuv_: forward does not call layer {uncalled[0]!r}; leave it out.")
     return list(found.values())
-
-
-@contextmanager
-def _nothing_else_changes(module: Module) -> Iterator[None]:
-    """Put buffers (running statistics) and the sequence of random draws (dropout) back, so that
-    each measurement sees the same network."""
-    buffers = [(buffer, buffer.node, buffer.node.data) for buffer in module.buffers()]
-    state = random_state()
-    try:
-        yield
-    finally:
-        set_random_state(state)
-        for buffer, node, data in buffers:
-            buffer.node = node
-            node.data = data
 
 
 def _first_off(measured: list[_Outputs], std: float, tol: float) -> _Outputs | None:

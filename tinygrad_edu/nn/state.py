@@ -1,16 +1,21 @@
-"""State of modules: loading a state dictionary, checked before anything is changed, and the one way
-in which a forward pass gives a buffer its next value."""
+"""State of modules: loading a state dictionary, checked before anything is changed; the one way in
+which a forward pass gives a buffer its next value; and a forward pass that leaves no trace."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_edu.errors import CheckpointError
+from tinygrad_edu.graph.creation import random_state, set_random_state
 from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.graph.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_edu.nn.module import Module
 
 
 class LoadReport(NamedTuple):
@@ -75,6 +80,21 @@ def advance(buffer: Tensor, value: Values) -> None:
         buffer.node.assign(np.asarray(value, buffer.dtype))
     elif tracing() is not None:
         buffer.node.take(value.to(buffer.dtype).node)
+
+
+@contextmanager
+def nothing_moves(module: Module) -> Iterator[None]:
+    """Put buffers (running statistics) and the sequence of random draws (dropout) back afterwards,
+    so that each measurement sees the same network."""
+    buffers = [(buffer, buffer.node, buffer.node.data) for buffer in module.buffers()]
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
+        for buffer, node, data in buffers:
+            buffer.node = node
+            node.data = data
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

@@ -20,14 +20,17 @@ from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.elements import Element
-from analysis.network.positions import LARGEST, pairs_of, remember
+from analysis.network.fields import LARGEST, pairs_of, remember
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.response import linear
 from analysis.network.roots import DataRoot, GaussianRoot, at_places
 from analysis.network.sources import Form, fresh
 from tinygrad_edu.graph.node import Node
 
-_NAMES = ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
+FIELDS = ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
+"""What a signal has for each place."""
+GRADIENT_FIELDS = ("second", "coherent", "profile", "bend", "log_1", "log_2", "epsilon", "size")
+"""What a gradient has for each place."""
 
 
 def convolves(*names: str) -> None:
@@ -106,6 +109,17 @@ class Geometry:
         return total.reshape(-1)
 
     @property
+    def common(self) -> float:
+        """How many taps two output positions have in common on average, of those that one has: less
+        than 1 where padding takes other taps at other borders."""
+        whole = float(np.prod(self.outside))
+        shares = [
+            np.prod([len(range(*s.indices(self.outside[i]))) for i, s in enumerate(there)]) / whole
+            for there, _ in self.taps()
+        ]
+        return float(sum(s * s for s in shares) / sum(shares))
+
+    @property
     def overlapping(self) -> bool:
         """Whether two output positions have inputs in common."""
         reach = zip(self.kernel, self.dilation, self.stride, strict=True)
@@ -130,7 +144,7 @@ def placed(node: Node, x: Signal) -> Signal | None:
     there = None if root is None else root.placed(places)
     element = Element(at_places(x.element.form, places), there, x.element.index)
     mean, second, fourth = element.moments()
-    repeated: dict[str, Any] = {name: np.repeat(getattr(x, name), places) for name in _NAMES[3:]}
+    repeated: dict[str, Any] = {name: np.repeat(getattr(x, name), places) for name in FIELDS[3:]}
     return replace(
         x,
         mean=mean,
@@ -159,6 +173,7 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
     geometry = Geometry.of(node, shape[2:])
     n, taps = shape[1], float(np.prod(shape[2:]))
     factor = n * w.variance
+    context.narrowness += 1 / (n * taps)
     variance = factor * geometry.gathered(inputs.second)
     own = factor**2 * geometry.gathered((inputs.fourth - inputs.second**2) / n)
     wander = geometry.gathered(np.sqrt(np.maximum(inputs.fluctuation, 0.0)))
@@ -171,6 +186,7 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         partner = factor * geometry.gathered(inputs.partner)
         scale = np.sqrt(variance * context.partner(variance))
         context.correlations[key] = partner / np.maximum(scale, 1e-300)
+        context.notes["common", key] = geometry.common
     element = Element(Form(zero, {key: np.sqrt(variance)}))
     remember(
         key, functools.cache(lambda: _field(inputs, geometry, factor, variance, context)), context
@@ -256,8 +272,7 @@ def merged_places(cotangent: Cotangent, places: int) -> Cotangent:
         return np.asarray(values.reshape(-1, places).mean(axis=1))
 
     g = cotangent.gradient
-    names = ("second", "coherent", "profile", "bend", "log_1", "log_2", "epsilon", "size")
-    averages: dict[str, Any] = {name: average(getattr(g, name)) for name in names}
+    averages: dict[str, Any] = {name: average(getattr(g, name)) for name in GRADIENT_FIELDS}
     merged = replace(g, **averages)
     return source(average(cotangent.second()), average(cotangent.pair()), merged)
 

@@ -14,6 +14,8 @@ from analysis.network.context import Context, Parts, Record, UnknownSignal
 from analysis.network.elements import Element, mixed, summed
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.registry import register
+from analysis.network.roots import DataRoot
+from analysis.network.rules.units import by_unit
 from analysis.network.sources import Form, fresh
 from tinygrad_edu.graph.node import Node
 
@@ -33,6 +35,8 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if inputs is None:
         raise UnknownSignal("the layout of this product's input is not followed")
     units = node.shape[-1] if isinstance(x, Parts) else math.prod(node.shape[1:])
+    if w.values is not None:
+        return loaded(node, inputs, w, units, context)
     return project(node, inputs, w, n, units, context)
 
 
@@ -106,6 +110,7 @@ def project(
 ) -> Signal | None:
     """The record of sums of n products with independent weights."""
     factor = n * w.variance
+    context.narrowness += 1 / n
     variance = factor * x.second
     mean = offset(node, x, w, n, context)
     form = _source(node, x, w, factor, context)
@@ -131,6 +136,61 @@ def project(
         joined=x.joined or bool(np.any(mean)),
         identical=w.variance == 0,
         partner=_partner(element, context),
+    )
+
+
+def loaded(node: Node, x: Signal, w: Weight, units: int, context: Context) -> Signal | None:
+    """Weights that speak by their own numbers: unit i has the second moment of its row about the
+    inputs' spread, and what its row adds up to times their mean. Exact on average over inputs that
+    are independent, as they are behind a layer that was drawn; of data everything is known."""
+    matrix = w.values
+    assert matrix is not None
+    if matrix.ndim != 2 or units != matrix.shape[1] or x.places > 1:
+        raise UnknownSignal(f"{w.name}: the layout of these loaded weights is not followed")
+    if x.fixed and x.element is not None and isinstance(x.element.root, DataRoot):
+        return _exactly(node, x, matrix, context)
+    size = np.sqrt(np.mean(matrix**2, axis=0))
+    whole = math.sqrt(w.variance)
+    about = replace(x, mean=np.zeros_like(x.mean), second=x.variance)
+    z = project(node, about, replace(w, mean=0.0), len(matrix), units, context)
+    if z is None:
+        return None
+    known = context.notes.setdefault("own numbers", set())
+    if not known.isdisjoint(x.sources):  # how its inputs depend on each other is not followed
+        z = replace(z, size=z.size + x.second * len(matrix) * w.variance)
+    known.update(z.sources)
+    if x.gaussian:  # any fixed combination of Gaussian inputs is Gaussian
+        z = replace(z, excess=-3 * z.fluctuation / np.maximum(z.second**2, 1e-300))
+    rows_alike = bool(np.ptp(matrix, axis=1).max() <= 1e-12 * np.abs(matrix).max())
+    z = replace(z, identical=rows_alike)
+    if np.ptp(size) <= 1e-9 * whole and not np.any(x.mean):
+        return z
+    scales = size / whole if whole else np.zeros_like(size)
+    return by_unit(node, z, scales, x.mean[:, None] * matrix.sum(axis=0), context)
+
+
+def _exactly(node: Node, x: Signal, matrix: Array, context: Context) -> Signal:
+    """Numbers of the data times numbers."""
+    assert x.element is not None
+    root, index = x.element.root, x.element.index
+    assert isinstance(root, DataRoot)
+    values = root.program.run(root.numbers, index)[index][0] + x.element.form.mean[:, None]
+    made = root.with_numbers(values @ matrix)
+    element = Element(Form(np.zeros_like(x.mean), {}), made)
+    mean, second, fourth = element.moments()
+    size = np.sqrt(np.mean(matrix**2, axis=0) / max(float(np.mean(matrix**2)), 1e-300))
+    context.notes["units", context.at(node)] = (made, True, size)
+    partner = np.mean(made.numbers * context.partner_rows(made.numbers), axis=1)
+    return replace(
+        x,
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        units=matrix.shape[1],
+        element=element,
+        sources=element.sources,
+        identical=bool(np.ptp(matrix, axis=1).max() <= 1e-12 * np.abs(matrix).max()),
+        partner=None if context.partners is None else partner,
     )
 
 
@@ -224,6 +284,8 @@ def biased(
     kurtosis goes into `excess`."""
     if b.variance > 0 and [size for size in shape if size != 1] != [x.units]:
         raise UnknownSignal(f"{b.name} is shared by units, so they are not independent")
+    if b.values is not None and b.variance > 0:
+        return by_unit(node, x, np.ones(1), sign * b.values.ravel(), context)
     mean = np.full_like(x.mean, sign * b.mean)
     key = (-1 - _number(b.name, context), 0)
     spread = {key: np.full_like(x.mean, sign * np.sqrt(b.variance))} if b.variance else {}
@@ -233,10 +295,12 @@ def biased(
         if key in x.sources:
             raise UnknownSignal(f"{b.name} is used more than once")
         shifted = x.second + 2 * x.mean * mean + mean**2 + b.variance
-        return replace(x, mean=x.mean + mean, second=shifted, partner=None)
+        both = _biased_partner(x, mean, b, context)
+        return replace(x, mean=x.mean + mean, second=shifted, partner=both)
     element = summed(x.element, Element(form))
     if element is None:
         raise UnknownSignal(f"{b.name} is used more than once")
+    both = _biased_partner(x, mean, b, context)
     mean, second, fourth = element.moments()
     whole = np.maximum(element.form.variance, np.finfo(float).tiny)
     share = np.minimum(x.variance / whole, 1.0)
@@ -246,14 +310,22 @@ def biased(
         second=second,
         fourth=fourth,
         dead=0.0 if b.variance or b.mean else x.dead,
+        centred=x.centred and not b.variance,
         excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2
         if b.variance
         else x.excess,
         element=element,
         sources=element.sources,
         identical=x.identical and not b.variance,
-        partner=None if element.root is not None else _partner(element, context),
+        partner=both if element.root is not None else _partner(element, context),
     )
+
+
+def _biased_partner(x: Signal, mean: Array, b: Weight, context: Context) -> Array | None:
+    """E[(x + b)(x' + b)] on two examples, which share the bias."""
+    if x.partner is None:
+        return None
+    return np.asarray(x.partner + mean * (x.mean + context.partner(x.mean)) + mean**2 + b.variance)
 
 
 def _number(name: str, context: Context) -> int:

@@ -16,7 +16,9 @@ from analysis.network.records import Array, Gradient, Signal, Weight
 from analysis.network.registry import register
 from analysis.network.response import linear
 from analysis.network.roots import GaussianRoot
+from analysis.network.rules.conv import GRADIENT_FIELDS
 from analysis.network.rules.dense import gathered
+from analysis.network.rules.units import by_unit_backward
 from tinygrad_edu.graph.node import Node
 
 _ORTHOGONAL_SLACK = 0.5
@@ -35,6 +37,8 @@ def dense_backward(
     n_in, n_out = node.inputs[0].shape[-1], node.shape[-1]
     inputs = gathered(x, n_in, node.inputs[0].shape)
     assert inputs is not None
+    if ("units", context.at(node)) in context.notes:
+        cotangent = by_unit_backward(node, cotangent, context)
     passed = transposed(inputs, w, n_in, n_out, cotangent, context)
     if isinstance(x, Parts):
         return [(passed,) * len(x.signals), None]
@@ -63,15 +67,28 @@ def transposed(
         slack=gradient.slack + (_ORTHOGONAL_SLACK / w.orthogonal if w.orthogonal else 0.0),
         blocked=gradient.blocked,
         joined=gradient.joined or bool(w.mean),
+        numbers=w.values is not None,
     )
+    if w.values is not None and gradient.numbers:
+        passed = replace(passed, slack=passed.slack + 1.0)
     if x.gaussian:  # no activation in between: the elements of x scatter about their own law
         passed = behind.through(linear(x.second), x, passed)
-    fresh_one = source(second, w.mean**2 * total, passed)
+    across = n_out * w.variance * cotangent.across()
+    fresh_one = source(second, w.mean**2 * total + _alike(w, n_in) * arriving, passed, across)
     if n_in == n_out:
         fresh_one = replace(fresh_one, echo=_echo(x, w, cotangent))
     if w.shared and w.variance:
         return _tied_backward(fresh_one, n_out * w.variance, cotangent, w, context)
     return fresh_one
+
+
+def _alike(w: Weight, n_in: int) -> float:
+    """What two inputs' gradients have in common through numbers of their own: the mean of
+    sum_i W_ij W_ik over j != k."""
+    if w.values is None or n_in < 2:
+        return 0.0
+    sums = w.values.sum(axis=0)
+    return float(np.sum(sums**2) - np.sum(w.values**2)) / (n_in * (n_in - 1))
 
 
 def _echo(x: Signal, w: Weight, cotangent: Cotangent) -> dict[int, Array]:
@@ -141,15 +158,18 @@ def repeated(cotangent: Cotangent, places: int) -> Cotangent:
         return np.repeat(values, places)
 
     g = cotangent.gradient
-    names = ("second", "coherent", "profile", "bend", "log_1", "log_2", "epsilon", "size")
-    repeats: dict[str, Any] = {name: spread(getattr(g, name)) for name in names}
+    repeats: dict[str, Any] = {name: spread(getattr(g, name)) for name in GRADIENT_FIELDS}
     gradient = replace(g, **repeats)
     pair = spread(cotangent.pair())
     return source(spread(cotangent.second()), pair, gradient)
 
 
-def through_bias(x: Signal, b: Weight, cotangent: Cotangent) -> Cotangent:
+def through_bias(
+    node: Node, x: Signal, b: Weight, cotangent: Cotangent, context: Context
+) -> Cotangent:
     """Signal + bias: the gradient passes; only a share of the signal is what the weights made."""
+    if ("units", context.at(node)) in context.notes:
+        cotangent = by_unit_backward(node, cotangent, context)
     g = cotangent.gradient
     share = x.second / np.maximum(x.second + b.variance + b.mean**2, np.finfo(float).tiny)
     coherent = share * g.coherent + (1 - share) * g.second

@@ -1,41 +1,46 @@
 """Dropout: a product with independent random elements that are a constant or 0 (dropout).
 
-It is met as the ops it is made of: random numbers, compared with p, scaled and multiplied or
-selected with. Whoever names an op that draws uniform numbers enters it in `DRAWS`.
+A trace shows uniform random numbers as leaves without values, and a mask as their comparison with
+p. Whoever does not use the op `dropout` scales a mask and multiplies or selects with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from analysis.network import backward as behind
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Coefficient, Cotangent, given, whole_grid, whole_kinks
 from analysis.network.elements import Element
 from analysis.network.records import Array, Mask, Noise, Signal
+from analysis.network.registry import register
 from analysis.network.roots import MaskedRoot
 from analysis.network.sources import Form, fresh
 from tinygrad_edu.graph.node import Node
 
-DRAWS: set[str] = set()
-"""Ops that draw independent numbers, uniform on [0, 1)."""
+
+@register(ahead.RULES, "dropout")
+def dropout(node: Node, operands: Sequence[Record], context: Context) -> Record:
+    """x / (1 - p) where the mask is 1, else 0."""
+    x, keep = operands
+    if not isinstance(x, Signal) or not isinstance(keep, Mask):
+        raise UnknownSignal("dropout of what is no signal, or by a mask that is not followed")
+    p = float(node.params["p"])
+    context.notes["signal operand", node] = node.inputs[0]
+    return dropped(node, x, replace(keep, value=keep.value / (1 - p)), context)
 
 
-def draws_uniform(*names: str) -> None:
-    """Enter ops that draw independent uniform numbers."""
-    for name in names:
-        DRAWS.add(name)
-        ahead.RULES[name] = _noise
-
-
-def _noise(node: Node, operands: Sequence[Record], context: Context) -> Record:
-    return Noise()
-
-
-draws_uniform("rand", "random_uniform", "uniform")
+@register(behind.RULES, "dropout")
+def dropout_backward(
+    node: Node, operands: Sequence[Record], cotangent: Cotangent, context: Context
+) -> list[Any]:
+    """The gradient takes the same mask."""
+    return [dropped_backward(node, cotangent, context)[1], None]
 
 
 def masked(node: Node, operands: Sequence[Record], context: Context) -> Record:

@@ -161,7 +161,8 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
         fourth=response.fourth,
         shift=carried + bent + shaped,
         size=np.abs(response.second_1) * x.size + np.abs(bent) + np.abs(shaped),
-        fluctuation=response.second_1**2 * x.fluctuation,
+        fluctuation=response.second_1**2 * x.fluctuation
+        - (response.tilt**2 / x.units if x.centred else 0.0),
         excess=zero,
         units=like.units,
         element=element,

@@ -11,6 +11,7 @@ from analysis.network.elements import Element
 from analysis.network.records import Signal, Weight
 from analysis.network.registry import register
 from analysis.network.roots import DataRoot
+from analysis.network.rules.positions import moved, taken_axis
 from tinygrad_edu.graph.node import Node
 
 ahead.WHOLE.update(("reshape", "getitem"))
@@ -20,6 +21,9 @@ ahead.WHOLE.update(("reshape", "getitem"))
 def reshaped(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """The same elements in another order. The batch stays where it is."""
     (x,) = operands
+    if isinstance(x, Weight) and x.values is not None:
+        assert node.op is not None
+        return replace(x, values=node.op.forward(x.values, **node.params))
     if isinstance(x, Signal | Parts) and node.shape[:1] != node.inputs[0].shape[:1]:
         raise UnknownSignal("a reshape that mixes examples")
     return x
@@ -40,6 +44,9 @@ def sliced(node: Node, operands: Sequence[Record], context: Context) -> Record:
     x, *indices = operands
     if isinstance(x, Weight):
         raise UnknownSignal("a part of a parameter")
+    axis = taken_axis(node)
+    if axis is not None and isinstance(x, Signal):
+        return moved(node, x, axis, context)
     span = units_taken(node)
     if indices or span is None or not isinstance(x, Signal) or x.places > 1:
         raise UnknownSignal("an index that takes something else than a range of units")

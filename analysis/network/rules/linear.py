@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.records import Mask, Signal, Weight
@@ -12,6 +14,7 @@ from analysis.network.registry import register
 from analysis.network.rules.dense import biased
 from analysis.network.rules.elementwise import elementwise
 from analysis.network.rules.joins import join
+from analysis.network.rules.units import by_unit
 from tinygrad_edu.graph.node import Node
 
 
@@ -35,6 +38,8 @@ def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
         x, c = c, x
     if isinstance(x, float) and isinstance(c, float):
         return x * c if node.op.name == "mul" else x / c
+    if isinstance(x, Weight) and isinstance(c, Weight | float) and node.op.name == "mul":
+        return _product_of_constants(x, c)
     if isinstance(x, Signal) and isinstance(c, Weight) and node.op.name == "mul":
         return weighted(node, x, c, context)
     if isinstance(x, Signal) and isinstance(c, float):
@@ -42,6 +47,20 @@ def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
             raise UnknownSignal("a division by 0")
         return scaled(x, c if node.op.name == "mul" else 1 / c)
     return elementwise(node, operands, context)
+
+
+def _product_of_constants(w: Weight, c: Weight | float) -> Weight:
+    """Of a drawn parameter and constants, element by element."""
+    if isinstance(c, float):
+        c = Weight("a constant", c, 0.0, 1.0)
+    if w.variance == 0:
+        w, c = c, w
+    if c.variance == 0:
+        return replace(w, mean=w.mean * c.mean, variance=w.variance * c.mean**2, values=None)
+    if w.mean or c.mean or (w.values is None) == (c.values is None):
+        raise UnknownSignal(f"the product of {w.name} and {c.name}")
+    variance, kurtosis = w.variance * c.variance, w.kurtosis * c.kurtosis
+    return Weight(w.name, 0.0, variance, kurtosis)
 
 
 def scaled(x: Signal, c: float) -> Signal:
@@ -69,6 +88,8 @@ def weighted(node: Node, x: Signal, w: Weight, context: Context) -> Signal | Non
         return scaled(x, w.mean)
     if [size for size in shape if size != 1] != [x.units]:
         raise UnknownSignal(f"{w.name} is shared by units, so they are not independent")
+    if w.values is not None:
+        return by_unit(node, x, w.values.ravel(), np.zeros(1), context)
     context.notes[context.at(node)] = w
     square = w.mean**2 + w.variance
     fourth = w.kurtosis * w.variance**2 + 6 * w.mean**2 * w.variance + w.mean**4

@@ -25,6 +25,8 @@ from analysis.network.roots import Root
 from analysis.network.rules.dense_backward import through_bias
 from analysis.network.rules.dropout import dropped_backward
 from analysis.network.rules.layout import units_taken
+from analysis.network.rules.positions import moved_backward, taken_axis
+from analysis.network.rules.units import by_unit_backward
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.ops.kinds import Elementwise
 
@@ -135,6 +137,8 @@ def scale_backward(
     other = operands[1 - position]
     if isinstance(other, float):
         passed = cotangent.times(other if node.op.name == "mul" else 1 / other)
+    elif ("units", context.at(node)) in context.notes:
+        passed = by_unit_backward(node, cotangent, context)
     elif isinstance(other, Weight):
         square = other.mean**2 + other.variance
         full = np.ones_like(cotangent.gradient.second)
@@ -158,7 +162,11 @@ def add_backward(
     position = 0 if isinstance(x, Signal) else 1
     signal, other = operands[position], operands[1 - position]
     assert isinstance(signal, Signal)
-    passed = through_bias(signal, other, cotangent) if isinstance(other, Weight) else cotangent
+    passed = (
+        through_bias(node, signal, other, cotangent, context)
+        if isinstance(other, Weight)
+        else cotangent
+    )
     passed = passed.times(-1.0) if signs[position] < 0 else passed
     return [passed, None] if position == 0 else [None, passed]
 
@@ -189,8 +197,11 @@ def sliced_backward(
     Slices of different units do not meet; where the same units are taken twice, what arrives must
     be uncorrelated."""
     x = operands[0]
-    span = units_taken(node)
     assert isinstance(x, Signal)
+    axis = taken_axis(node)
+    if axis is not None:
+        return [moved_backward(node, x, axis, cotangent, context), None]
+    span = units_taken(node)
     assert span is not None
     taken = context.notes.setdefault(("taken", node.inputs[0]), [])
     for other, terms in taken:

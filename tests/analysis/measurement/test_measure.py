@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import analysis
+import tinygrad_edu as tg
 from analysis.errors import InputError
 from analysis.measurement.measure import Estimate
 from analysis.network.build import dense_network
 from analysis.report.report import Forward, Report
+from tinygrad_edu import nn
 
 WIDTHS = [24, 60, 30, 40]
 
@@ -125,3 +127,55 @@ def test_the_tolerance_is_the_bound_and_the_quantile(
 def test_one_network_has_no_standard_error(model: object) -> None:
     with pytest.raises(InputError, match="at least 2"):
         analysis.measure(model, networks=1)
+
+
+def test_nothing_of_the_model_or_the_engine_is_moved() -> None:
+    """Running statistics, the count of batches, modes and the sequence of random draws stay."""
+    model = nn.Sequential(
+        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 4)
+    ).train()
+    model[2].eval()
+    tg.manual_seed(11)
+    tg.rand(3)
+    before = {k: v.detach().numpy().copy() for k, v in model.state_dict().items()}
+    modes = [m.training for m in model.modules()]
+    measured = analysis.measure(model, networks=3, batch=8, seed=2, progress=False)
+    after = tg.rand(2).numpy().copy()
+    assert all(np.array_equal(v.detach().numpy(), before[k]) for k, v in model.state_dict().items())
+    assert [m.training for m in model.modules()] == modes
+    assert all(p.grad is None and p.law is not None for p in model.parameters())
+    tg.manual_seed(11)
+    tg.rand(3)
+    np.testing.assert_array_equal(after, tg.rand(2).numpy())
+    tg.manual_seed(5)  # what was drawn before does not matter
+    again = analysis.measure(model, networks=3, batch=8, seed=2, progress=False)
+    np.testing.assert_array_equal(measured.gradient, again.gradient)
+
+
+def test_a_model_is_measured_in_its_mode() -> None:
+    model = nn.Sequential(nn.Linear(8, 400), nn.Dropout(0.5))
+    training = analysis.measure(model, networks=30, seed=1, progress=False)
+    still = analysis.measure(model.eval(), networks=30, seed=1, progress=False)
+    assert training.forward("1").value / still.forward("1").value == pytest.approx(2, rel=0.05)
+    assert still.forward("1").value == still.forward("0").value
+
+
+def test_images_by_shape_and_as_data() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 4))
+    x = np.random.default_rng(0).standard_normal((5, 3, 6, 6))
+    for given in ((3, 6, 6), x):
+        measured = analysis.measure(model, networks=3, seed=1, input=given, progress=False)
+        assert measured.names == ("0", "1", "2", "3")
+        assert np.isfinite(measured.gradient).all()
+
+
+def test_a_large_bound_is_not_testable() -> None:
+    model = dense_network([4] * 5, "tanh")
+    report = analysis.analyze(model)
+    measured = analysis.measure(model, networks=300, seed=1, progress=False)
+    verdicts = analysis.verify(report, measured)
+    loose = [v for v in verdicts if v.bound > 0.02 * v.predicted]
+    assert loose
+    assert all(v.text == "not testable at this width" for v in loose if v.agrees)
+    assert all(v.text in ("agrees", "disagrees") for v in verdicts if v not in loose)
+    assert "not testable at this width" in report.with_measurement(measured).text()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 import analysis
 from analysis.network.points import normal_points, square_root
-from analysis.network.rules.pool import Window, _winning
+from analysis.network.rules.largest import Window, winning
 from tinygrad_edu import nn
 
 NETWORKS = 300
@@ -36,21 +34,6 @@ def test_predictions_hold(activation: nn.Module, pool: nn.Module) -> None:
     assert all(row.forward and row.backward for row in report.layers), report.findings
     measured = analysis.measure(model, NETWORKS, batch=8, seed=1, input=shape, progress=False)
     assert all(v.agrees for v in analysis.verify(report, measured))
-
-
-@pytest.mark.parametrize(
-    ("pool", "exact"), [(nn.MaxPool2d(2), 1 + math.sqrt(3) / math.pi), (nn.AvgPool2d(2), 0.25)]
-)
-def test_independent_positions(pool: nn.Module, exact: float) -> None:
-    """E[max of 4^2] of independent normal values is 1 + sqrt(3)/pi (max-pooling)."""
-    convolution = nn.Conv2d(16, 24, 1, bias=False)
-    nn.init.normal_(convolution.weight, 0.0, 0.25)
-    model = nn.Sequential(convolution, pool, nn.Flatten(), nn.Linear(24 * 4, 5))
-    pooled = analysis.analyze(model, (16, 4, 4)).layers[1].forward
-    assert pooled is not None
-    assert pooled.second == pytest.approx(exact, rel=1e-3)
-    measured = analysis.measure(model, NETWORKS, seed=3, input=(16, 4, 4), progress=False)
-    assert all(v.agrees for v in analysis.verify(analysis.analyze(model, (16, 4, 4)), measured))
 
 
 def test_independent_positions_would_be_wrong() -> None:
@@ -116,7 +99,7 @@ def test_somebody_wins(rho: float) -> None:
         np.arange(k)[None], np.zeros((1, 1, k)), square_root(correlated(k, rho))[None, None]
     )
     u = np.sort(np.random.default_rng(0).standard_normal(4096))
-    won = _winning(window, np.tile(u, (k, 1)), k)
+    won = winning(window, np.tile(u, (k, 1)), k)
     # 4096 draws of a probability: standard error below 0.5 / 64
     np.testing.assert_allclose(won.mean(axis=1), 1 / k, atol=5 * 0.5 / 64)
 

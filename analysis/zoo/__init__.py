@@ -1,0 +1,1 @@
+"""Many architectures, predicted and measured: `python -m analysis.zoo`."""

@@ -1,0 +1,89 @@
+"""The zoo: a fixed part of it holds, errors are noticed, and it runs on any executor."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+import analysis
+from analysis.errors import InputError
+from analysis.zoo import __main__ as command
+from analysis.zoo import examine as module
+from analysis.zoo.architectures import SMALL, ZOO, build
+from analysis.zoo.examine import examine, planted
+from analysis.zoo.run import Serial, run
+
+FAST = "tanh, lecun_normal"
+
+
+@pytest.fixture(scope="module")
+def small() -> list[module.Outcome]:
+    return run(SMALL, Serial(), most=400, progress=False)
+
+
+def test_the_fixed_part_holds(small: list[module.Outcome]) -> None:
+    assert [o.name for o in small] == list(SMALL)
+    assert [o.name for o in small if not o.good] == []
+    assert sum(o.count("unknown") for o in small) == 0
+
+
+def test_planted_errors_are_noticed(small: list[module.Outcome]) -> None:
+    found = [j.planted for o in small for j in o.judgements]
+    assert found.count(True) > 60
+    assert found.count(False) == 0
+
+
+def test_a_wrong_analyzer_would_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "analyze", lambda *a, **k: planted(analysis.analyze(*a, **k)))
+    outcome = examine(FAST, 1e-9, most=2500)
+    assert not outcome.good
+    assert outcome.count("disagrees") > 0
+
+
+def test_every_architecture_is_predicted() -> None:
+    assert len(ZOO) >= 60
+    for name, architecture in ZOO.items():
+        rows = analysis.analyze(build(name), architecture.shape, batch=architecture.batch).layers
+        unknown = [r.name for r in rows if r.forward is None or r.backward is None]
+        assert not unknown or "after 3 x 3" in name, (name, unknown)
+
+
+def test_outcomes_do_not_depend_on_the_executor() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        (threaded,) = run([FAST], pool, most=60, progress=False)
+        assert pool.submit(int, "3").result() == 3  # it was left open
+    (serial,) = run([FAST], Serial(), most=60, progress=False)
+    assert replace(threaded, seconds=0) == replace(serial, seconds=0)
+
+
+def test_what_is_done_stays_if_it_is_stopped() -> None:
+    class Stopping(Serial):
+        started = 0
+
+        def submit(self, fn, /, *args, **kwargs) -> Future:
+            self.started += 1
+            if self.started == 2:
+                raise KeyboardInterrupt
+            return super().submit(fn, *args, **kwargs)
+
+    outcomes = run([FAST, "relu"], Stopping(), most=60, progress=False)
+    assert [o.name for o in outcomes] == [FAST]
+    assert "stopped: 1 of 2" in command.text(outcomes, 2)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(InputError, match="did you mean relu"):
+        run(["relou"], Serial())
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([FAST, "--serial", "--networks", "60", "--format", "json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert plain["name"] == FAST
+    assert {j["direction"] for j in plain["judgements"]} == {"forward", "backward"}
+    assert command.main(["--list"]) == 0
+    assert capsys.readouterr().out.split("\n")[:-1] == list(ZOO)
+    assert command.main(["no such", "--serial"]) == 2
