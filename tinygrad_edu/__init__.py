@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tinygrad_edu.graph.anomaly import detect_anomaly
     from tinygrad_edu.graph.draw import draw
     from tinygrad_edu.graph.value import Value
+    from tinygrad_edu.kernels.threads import get_num_threads, set_num_threads
     from tinygrad_edu.train.checkpoint import load, save
 
 _LAZY = {
@@ -65,8 +66,10 @@ _LAZY_NAMES = {
     "detect_anomaly": "tinygrad_edu.graph.anomaly",
     "draw": "tinygrad_edu.graph.draw",
     "explain": "tinygrad_edu.compiler.explanation",
+    "get_num_threads": "tinygrad_edu.kernels.threads",
     "load": "tinygrad_edu.train.checkpoint",
     "save": "tinygrad_edu.train.checkpoint",
+    "set_num_threads": "tinygrad_edu.kernels.threads",
 }
 
 

@@ -111,7 +111,9 @@ def test_makers_of_optimizer_and_schedule() -> None:
 
 def test_one_epoch_is_the_loop_written_by_hand() -> None:
     model, by_hand = network(), network()
-    history = fit(model, (X, LABELS), optimizer=adam(0.01), epochs=1, batch_size=25, seed=4)
+    history = fit(
+        model, (X, LABELS), optimizer=adam(0.01), epochs=1, batch_size=25, seed=4, compiled=False
+    )
     optimizer, losses, sizes = optim.AdamW(by_hand.parameters(), lr=0.01), [], []
     for x, y in DataLoader(TensorDataset(X, LABELS), 25, shuffle=True, seed=4):
         optimizer.zero_grad()

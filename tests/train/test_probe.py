@@ -192,7 +192,8 @@ def test_training_is_not_changed_to_the_bit() -> None:
     for every in (None, 1, 3):
         model = network()
         probe = None if every is None else Probe(model, every)
-        histories.append(fit(model, (X, Y), epochs=2, batch_size=16).loss)
+        # With a hook there fit does not compile, and then the last bit may be another one.
+        histories.append(fit(model, (X, Y), epochs=2, batch_size=16, compiled=False).loss)
         states.append(state(model))
         if probe is not None:
             probe.close()

@@ -77,8 +77,10 @@ SETUPS: dict[str, dict[str, Any]] = {
 
 
 def run(setup: dict[str, Any], **options: Any) -> tuple[History, nn.Module]:
-    """A run of five epochs with this setup."""
-    setup = {"epochs": EPOCHS, "batch_size": BATCH, **setup, **options}
+    """A run of five epochs with this setup. (What kills runs here is a hook that counts, which
+    cannot be compiled, and other ways to add differ in the last bit. Compiled runs are resumed in
+    test_compiled.py.)"""
+    setup = {"epochs": EPOCHS, "batch_size": BATCH, "compiled": False, **setup, **options}
     data, layout = setup.pop("data", lambda: (X, Y))(), setup.pop("layout", "C")
     model = setup.pop("model", None) or network(layout=layout)
     return fit(model, data, **setup), model

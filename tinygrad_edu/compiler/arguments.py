@@ -9,19 +9,22 @@ import numpy as np
 
 from tinygrad_edu.compiler.scan import PLAIN
 from tinygrad_edu.errors import GradientError
+from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.node import Abstract, Node
 from tinygrad_edu.graph.tensor import Tensor, make
+from tinygrad_edu.kernels import threads
 
 Key = tuple[Any, ...]
 
 
 def signature(args: Sequence[Any], kwargs: Mapping[str, Any], arrays: list[np.ndarray]) -> Key:
-    """What calls of one program have in common: shapes and dtypes of tensors and arrays, the values
-    of plain arguments, the identity of other objects. The arrays are appended to the list."""
-    key: list[Any] = []
+    """What calls of one program have in common: whether ops are recorded, the number of threads
+    that was asked for, shapes and dtypes of tensors and arrays, the values of plain arguments, the
+    identity of other objects. The arrays are appended to the list."""
+    key: list[Any] = [modes.state.recording, threads.chosen]
     for arg in args:
-        if arg.__class__ is Tensor and not arg.node.requires_grad:
-            data = arg.node.snapshot() if arg.node.live else arg.node.data
+        if arg.__class__ is Tensor and not (node := arg.node).requires_grad:
+            data = node.snapshot() if node.live else node.data
             arrays.append(data)
             key.append((data.shape, data.dtype))
         else:

@@ -7,9 +7,8 @@ their positions in the stream are noted (`Writer.moving`) and set before each st
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +46,33 @@ class Instruction:
         return self.kernel != "numpy"
 
 
+@dataclass(frozen=True)
+class At:
+    """An argument: the address so many bytes into a term."""
+
+    term: Term
+    offset: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one thread in a step: `count` from `start` on along its outermost loop.
+    `private` is where it keeps what only all shares together make: sums, by their term; scratch
+    rows, by their number; the transposed operand of a product (key ``work``)."""
+
+    start: int
+    count: int
+    private: Mapping[Any, int] = field(default_factory=dict)
+
+
+@dataclass
+class Code:
+    """A stream: its words, and the positions of moving addresses: (position, slot, offset)."""
+
+    words: list[int] = field(default_factory=list)
+    moving: list[tuple[int, int, int]] = field(default_factory=list)
+
+
 class Writer:
     """Writes the stream of a plan. `slots` are the terms that live outside the arena."""
 
@@ -64,8 +90,7 @@ class Writer:
         self._nodes = nodes
         self._ones = {d: np.ones(1, d) for d in (np.float32, np.float64)}
         self._calls: list[_Call] = []
-        self.words: list[int] = []
-        self.moving: list[tuple[int, int]] = []
+        self.code = Code()
         self.instructions: list[Instruction] = []
         self.spans: list[tuple[int, int]] = []  # which words each instruction is
         self.stop = np.zeros(1, np.int64)
@@ -83,19 +108,26 @@ class Writer:
 
     # ------------------------------------------------------------------ words
 
-    def _instruction(self, kernel: int, arguments: Sequence[int | Term]) -> None:
+    def instruct(self, code: Code, kernel: int, arguments: Sequence[int | Term | At]) -> None:
         """Append a call; a term stands for its address."""
-        self.words += [kernel, len(arguments)]
+        code.words += [kernel, len(arguments)]
         for x in arguments:
-            self.words.append(self._address(x) if isinstance(x, Term) else int(x))
+            if isinstance(x, Term | At):
+                t, offset = (x, 0) if isinstance(x, Term) else (x.term, x.offset)
+                code.words.append(self._address(code, t, offset))
+            else:
+                code.words.append(int(x))
 
-    def _address(self, t: Term) -> int:
+    def _address(self, code: Code, t: Term, offset: int) -> int:
         place = self._layout.where(t)
         slot = self._slots.get(place)
         if slot is not None:
-            self.moving.append((len(self.words), slot))
+            code.moving.append((len(code.words), slot, offset))
             return 0
-        return self._start + self._layout.at[place]
+        return self._start + self._layout.at[place] + offset
+
+    def _instruction(self, kernel: int, arguments: Sequence[int | Term | At]) -> None:
+        self.instruct(self.code, kernel, arguments)
 
     def _describe(
         self,
@@ -107,7 +139,7 @@ class Writer:
         ops: tuple[str, ...] = (),
     ) -> None:
         start = self.spans[-1][1] if self.spans else 0
-        self.spans.append((start, len(self.words)))
+        self.spans.append((start, len(self.code.words)))
         moved = {t: t.nbytes for t in (*step.reads, *step.outputs)}
         self.instructions.append(
             Instruction(
@@ -122,25 +154,55 @@ class Writer:
 
     # ------------------------------------------------------------------ steps
 
-    def _group(self, group: Group) -> None:
+    def write(self, step: Step, code: Code, part: Part | None = None) -> None:
+        """Append a step, or a thread's part of it, to a stream."""
+        if isinstance(step, Group):
+            self.instruct(code, self._kernel(step), self._group_arguments(step, part))
+        elif isinstance(step, Product):
+            self.instruct(code, *self._product_arguments(step, part))
+        else:
+            self._copies(step.out, code)
+
+    def _kernel(self, group: Group) -> int:
         kernel, target = group.kernel, self._target
-        found = address(kernel.signature, lambda name: emit(kernel, target, name), target)
-        arguments: list[int | Term] = list(group.extents)
+        return address(kernel.signature, lambda name: emit(kernel, target, name), target)
+
+    def _group_arguments(self, group: Group, part: Part | None) -> list[int | Term | At]:
+        kernel, extents = group.kernel, group.extents
+        start, count = (part.start, part.count) if part else (0, extents[0])
+        private = part.private if part else {}
+        arguments: list[int | Term | At] = [count, *extents[1:]]
         for x in group.operands:
-            arguments += [x, *group.strides(x)]
+            arguments += [At(x, start * group.pace(x)), *group.strides(x)]
         for t in group.outputs:
-            arguments += [t, *group.strides(t)]
+            own = private.get(t)
+            place = At(t, start * group.pace(t)) if own is None else own
+            arguments += [place, *group.strides(t)]
             if kernel.in_memory(group.position[t]):
                 arguments.append(t.size)
         for i in kernel.scratch:
-            arguments.append(self._start + self._layout.scratch[id(group), i])
-        self._instruction(found, arguments)
+            shared = self._start + self._layout.scratch[id(group), i]
+            arguments.append(private.get(i, shared))
+        return arguments
+
+    def _group(self, group: Group) -> None:
+        self.write(group, self.code)
         flop = sum(t.inputs[0].size if is_reduction(t) else t.size for t in group.nodes)
         self._describe("fused", group.nodes, group, group.space, flop)
 
-    def _product(self, step: Product) -> None:
+    def _product_arguments(
+        self, step: Product, part: Part | None
+    ) -> tuple[int, list[int | Term | At]]:
+        """The kernel and its arguments. A part is some of the rows, or of the batch."""
         m, n, k = step.sizes
-        dtype = step.out.dtype
+        dtype, batch = step.out.dtype, step.batch
+        start, private = (part.start, part.private) if part else (0, {})
+        terms = (step.a, step.b, step.out)
+        a, b, out = (At(t, start * pace) for t, pace in zip(terms, step.paces, strict=True))
+        if part and batch > 1:
+            batch = part.count
+        elif part:
+            m = part.count
         addresses = native.gemm(dtype)
         assert addresses is not None
         kernel, product, transpose = addresses
@@ -150,14 +212,15 @@ class Writer:
             beta = step.beta
         elif step.init is not None:
             beta = self._ones[dtype.type].ctypes.data
-        work = self._start + self._layout.work if first and transpose else 0
-        distances = [
-            math.prod(x.shape[-2:]) * dtype.itemsize if math.prod(x.shape[:-2]) > 1 else 0
-            for x in (step.a, step.b, step.out)
-        ]
-        operands = (step.a, step.a.shape[-1], step.b, step.b.shape[-1], step.out, n, beta)
+        work = private.get("work", self._start + self._layout.work) if first and transpose else 0
+        distances = [step.distance(x) for x in terms]
+        operands = (a, step.a.shape[-1], b, step.b.shape[-1], out, n, beta)
         arguments = (int(step.ta), int(step.tb), m, n, k, *operands, mb, nb, kb, work)
-        self._instruction(kernel, (*arguments, step.batch, *distances, product, transpose))
+        return kernel, [*arguments, batch, *distances, product, transpose]
+
+    def _product(self, step: Product) -> None:
+        self.write(step, self.code)
+        m, n, k = step.sizes
         flop = 2 * m * n * k
         self.largest = max(self.largest, flop)
         batch = step.out.shape[:-2]
@@ -165,18 +228,21 @@ class Writer:
         self._describe("matmul", [step.out], step, (*batch, m, n, k), flop * step.batch, ops)
 
     def _move(self, t: Term) -> None:
+        self._copies(t, self.code)
+        self._describe("move", [t], _Terms(t), t.shape, 0)
+
+    def _copies(self, t: Term, code: Code) -> None:
         found = moves_of(t)
         assert found is not None
         zeroed, moves = found
         if zeroed:
-            self._instruction(native.fill_zero(), [t, t.nbytes])
+            self.instruct(code, native.fill_zero(), [t, t.nbytes])
         for move in moves:
             axes = [(1, 0, 0)] * (COPIED_AXES - len(move.axes)) + list(move.axes)
             offsets = (move.target_offset, move.source_offset)
             flat = [number for axis in axes for number in axis]
             kernel = native.strided_copy(move.itemsize)
-            self._instruction(kernel, [t, base(t.inputs[move.source]), *offsets, *flat])
-        self._describe("move", [t], _Terms(t), t.shape, 0)
+            self.instruct(code, kernel, [t, base(t.inputs[move.source]), *offsets, *flat])
 
     def _numpy(self, t: Term) -> None:
         call = _Call(t, self)

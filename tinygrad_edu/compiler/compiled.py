@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.arguments import Key, objects, signature, stand_ins
 from tinygrad_edu.compiler.entry import Entry, Results
+from tinygrad_edu.compiler.epoch import Batches, run_epoch
 from tinygrad_edu.compiler.host import Live
 from tinygrad_edu.compiler.lift import lift
 from tinygrad_edu.compiler.mutation import Locator, assigned_tensors
@@ -20,7 +21,6 @@ from tinygrad_edu.compiler.scan import PLAIN, Scan, is_module
 from tinygrad_edu.compiler.trace import Tracer
 from tinygrad_edu.derive.pytree import flatten
 from tinygrad_edu.errors import TraceError
-from tinygrad_edu.graph import modes
 from tinygrad_edu.graph import node as graph
 from tinygrad_edu.graph.lines import Line
 from tinygrad_edu.graph.node import Node
@@ -89,10 +89,36 @@ class Compiled:
         if graph.tracer is not None or graph.watch is not None:
             return self.step(*args, **kwargs)  # part of a larger step, or a search for NaN
         arrays: list[np.ndarray] = []
-        key = (modes.state.recording, *signature(args, kwargs, arrays))
-        if self._last is not None and self._last[0] == key and self._last[1].ready():
-            return self._last[1].run(arrays)
+        key = signature(args, kwargs, arrays)
+        last = self._last
+        if last is not None and last[0] == key and last[1].ready():
+            return last[1].run(arrays)
         return self.entry(key, args, kwargs).run(arrays)
+
+    def epoch(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False) -> Any:
+        """One step for each batch of the data, without Python between them. ::
+
+            losses = step.epoch(images, labels, batch_size=128, order=tg.randperm(len(images)))
+
+        Args:
+            data: For each argument of the step a tensor or array; its rows are the examples.
+            batch_size: Rows of a batch.
+            order: Numbers of the rows in the order in which they are taken (a permutation for
+                shuffled batches, or fewer of them); by default as they stand.
+            drop_last: Whether to leave out a last batch of fewer rows.
+
+        Returns:
+            What the step returns, each tensor with the values of all steps along a new first axis,
+            and everything else as the last step gave it.
+
+        Raises:
+            ArgumentError: There is no batch, or `order` is no vector of row numbers.
+            ShapeError: Arrays of different lengths, or results that differ in shape because the
+                last batch is smaller.
+            IndexingError: A row number that the data do not have.
+            TraceError: As when called.
+        """
+        return run_epoch(self.entry_for, Batches(data, batch_size, order), drop_last)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """A compiled method: the object is its first argument."""
@@ -107,7 +133,7 @@ class Compiled:
 
     def entry_for(self, *args: Any, **kwargs: Any) -> Entry:
         """The program for a call with these arguments, ready to run."""
-        key = (modes.state.recording, *signature(args, kwargs, []))
+        key = signature(args, kwargs, [])
         if self._last is not None and self._last[0] == key and self._last[1].ready():
             return self._last[1]
         return self.entry(key, args, kwargs)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.host import Live
 from tinygrad_edu.compiler.lift import GradCell, Lifted
-from tinygrad_edu.compiler.scan import EMPTY, Scan, Watch, same
+from tinygrad_edu.compiler.scan import EMPTY, Cells, Scan, Watch, same
 from tinygrad_edu.compiler.trace import Tracer
 from tinygrad_edu.errors import TraceError
 from tinygrad_edu.graph.creation import random_state, set_random_state
@@ -64,6 +64,8 @@ class Entry:
         self.results = results
         self.once = tracer.once
         self.plan = plan
+        self.seconds = 0.0
+        """What a step took when many were run in one call; 0 before that."""
         self._scan = scan
         self._tracer = tracer
         self._host = tracer.host
@@ -78,6 +80,7 @@ class Entry:
         self._numbers: list[tuple[list[dict[str, Any]], str, Any]] = []
         self._optimizers: list[tuple[Any, Any, int]] = []
         self._quick: list[tuple[Callable[[Any], Any], Any, Any]] = []
+        self._cells: list[tuple[Any, Any]] = []
         self._watches: list[Watch] = []
         self._slots: Any = None
         self._carried = {
@@ -122,6 +125,12 @@ class Entry:
         for get, name, value in self._quick:
             if get(name) is not value:
                 return False
+        try:
+            for variable, value in self._cells:
+                if variable.cell_contents is not value:
+                    return False
+        except ValueError:  # a variable was deleted
+            return False
         for watch in self._watches:
             if not watch.holds():
                 return False
@@ -131,6 +140,8 @@ class Entry:
         for leaf in self.lifted.bare:
             if leaf.grad is not None:
                 return False
+        if not self._reading:
+            return True
         return all(cell.leaf.grad is cell.handle for cell in self._reading)
 
     def mismatch(self) -> str | None:
@@ -161,6 +172,17 @@ class Entry:
             return "a gradient is gone"
         return None
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the program is still the right one after it has run: only then can many calls be
+        one."""
+        left = {cell.leaf for cell in self._grads} - set(self.lifted.cleared)
+        return (
+            not self.once
+            and left.isdisjoint(self.lifted.bare)
+            and left.issuperset(cell.leaf for cell in self._reading)
+        )
+
     # -------------------------------------------------------------------------- state
 
     def adopt(self) -> None:
@@ -181,7 +203,10 @@ class Entry:
             prepare()
         self._optimizers = [(o, o.state, len(o.state)) for o, _ in self._tracer.optimizers]
         named = [watch for watch in self._scan.always if watch.names is not None]
-        self._watches = [watch for watch in self._scan.always if watch.names is None]
+        others = [watch for watch in self._scan.always if watch.names is None]
+        closures = [w for w in others if isinstance(w, Cells) and w.all_assigned]
+        self._cells = [pair for w in closures for pair in zip(w.place, w.expected, strict=True)]
+        self._watches = [watch for watch in others if watch not in closures]
         self._quick = [
             (watch.place.get, name, value)
             for watch in named

@@ -23,7 +23,7 @@ class Row:
     """One instruction.
 
     Attributes:
-        line: File and number of the line of the user's code it comes from; of several, the last.
+        line: File and number of the line of the user's code it comes from; of several, the first.
         source: That line.
         kernel: What runs.
         ops: What it stands for.
@@ -145,7 +145,7 @@ def _rows(entry: Entry) -> tuple[Row, ...]:
     rows = []
     for instruction, time in zip(instructions, seconds, strict=True):
         lines = [getattr(node, "line", None) for node in instruction.nodes]
-        line = next((found for found in reversed(lines) if found), None)
+        line = next((found for found in lines if found), None)
         rows.append(
             Row(
                 f"{os.path.basename(line.file)}:{line.number}" if line else "",

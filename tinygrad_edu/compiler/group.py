@@ -21,6 +21,9 @@ Pattern = tuple[bool, ...]
 LARGEST = 150
 """Terms of a group: what takes longer to compile gains nothing from fewer passes over memory."""
 
+NARROW = (8, 16)
+"""Lengths of rows that a vector register may hold."""
+
 _OPERAND, _MAP, _ROW, _LAST = range(4)
 """How a shape takes part in a group: read, computed by a rule, reduced along the rows, or reduced
 so that it is known only after the last row."""
@@ -90,8 +93,16 @@ class Group:
                 assert rule is not None
                 details = (rule.name, rule.function, rule.params, rule.costly)
                 values.append(Value("map", t.dtype, self.pattern(t), inputs, *details))
-        self.kernel = Kernel(tuple(values), tuple(position[t] for t in self.outputs))
+        outputs = tuple(position[t] for t in self.outputs)
+        self.kernel = Kernel(tuple(values), outputs, self._narrow())
         self.position = position
+
+    def _narrow(self) -> int:
+        """The length of row of `NARROW` that the innermost loop fits into; 0 for a longer one, and
+        for a kernel without rows."""
+        if len(self.axes) == 1:
+            return 0
+        return next((n for n in NARROW if self.extents[-1] <= n), 0)
 
     @property
     def extents(self) -> list[int]:
@@ -111,6 +122,13 @@ class Group:
             if varies:
                 found.append(math.prod(shape[axis[-1] + 1 :]) * t.dtype.itemsize)
         return found
+
+    def pace(self, t: Term) -> int:
+        """Distance in bytes of t along the outermost loop; 0 if it does not vary along it."""
+        pattern = self.pattern(t)
+        if len(self.axes) == 1:
+            return t.dtype.itemsize if pattern[0] else 0
+        return self.strides(t)[0] if pattern[0] else 0
 
     def reads_elementwise(self, x: Term) -> bool:
         """Whether operand x is read at the element being written only, so that an output of the

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from ctypes import addressof, c_char
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinygrad_edu.compiler.arena import Layout, allocate
-from tinygrad_edu.compiler.code import Instruction, Writer
+from tinygrad_edu.compiler.code import Code, Instruction, Writer
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import is_final
 from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
 from tinygrad_edu.compiler.order import order
+from tinygrad_edu.compiler.parallel import Shares, Sharing, cut
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.reference import initial
 from tinygrad_edu.compiler.steps import Step
@@ -23,10 +26,19 @@ from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeE
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.kernels import blas, native
 from tinygrad_edu.kernels.llvm import Target, host
-from tinygrad_edu.kernels.threads import WORTH_SHARING
+from tinygrad_edu.kernels.team import TeamStream
+from tinygrad_edu.kernels.threads import WORTH_SHARING, get_num_threads, was_chosen
+
+_buffer = c_char.from_buffer
 
 _SHARED_FROM = 1e6
 """FLOP of a product below which OpenBLAS does not share it among its threads anyway."""
+
+_INDEX_BYTES = 8
+
+LEAST_BY_DEFAULT = math.inf
+"""Seconds of a step from which it is shared among threads if nobody has chosen their number. None
+is: where other processes keep a processor busy, threads that wait for each other lose time."""
 
 _REPEATS = 20
 """How often an instruction is run to be measured: a call from Python takes longer than many."""
@@ -39,8 +51,9 @@ def build(program: Program, threads: int | None = None, target: Target | None = 
 
     Args:
         program: The traced step.
-        threads: How many threads the plan may use. Emitted kernels run on one; matrix products
-            that are large enough are shared by BLAS's own threads unless this is 1.
+        threads: How many threads the plan may use, by default `tg.get_num_threads()`. A step that
+            is estimated to gain is shared among them; of another one BLAS's own threads share the
+            matrix products that are large enough, unless this is 1.
         target: The processor to emit for; by default this one.
 
     Raises:
@@ -48,16 +61,21 @@ def build(program: Program, threads: int | None = None, target: Target | None = 
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"build: threads must be at least 1, got {threads}.")
-    return Plan(program, target or host(), share=threads != 1)
+    count = get_num_threads() if threads is None else threads
+    least = LEAST_BY_DEFAULT if threads is None and not was_chosen() else 0.0
+    return Plan(program, target or host(), count, least)
 
 
 class Plan:
     """A program as a stream of kernel calls over one arena.
 
-    `instructions` tells what it does; `arena_bytes` how much memory all its values take.
+    `instructions` tells what it does; `arena_bytes` how much memory all its values take; `shapes`
+    are those of the outputs.
     """
 
-    def __init__(self, program: Program, target: Target, share: bool) -> None:
+    def __init__(
+        self, program: Program, target: Target, threads: int = 1, least: float = 0.0
+    ) -> None:
         lowered = lower(program)
         self._states = dict(zip(program.states, lowered.states, strict=True))
         self._inputs = lowered.inputs
@@ -75,16 +93,29 @@ class Plan:
         self.instructions: tuple[Instruction, ...] = tuple(self._writer.instructions)
         self.arena_bytes = self._layout.bytes
         largest = self._writer.largest
-        self._on_one_thread = largest > _SHARED_FROM and not (share and largest >= WORTH_SHARING)
+        self._shares = self._shared(steps, slots, threads, least) if threads > 1 else None
+        self.threads = threads if self._shares else 1
+        by_blas = threads > 1 and not self._shares and largest >= WORTH_SHARING
+        self._on_one_thread = largest > _SHARED_FROM and not by_blas
         self._last: list[Any] = [None] * len(self._inputs)
-        self._shapes = [t.shape for t in lowered.outputs]
+        self.shapes = [t.shape for t in lowered.outputs]
         self._results = [
-            np.zeros(shape, t.dtype) for shape, t in zip(self._shapes, self._outputs, strict=True)
+            np.zeros(shape, t.dtype) for shape, t in zip(self.shapes, self._outputs, strict=True)
         ]
         self._single = self._stream(())
-        self._many: dict[tuple[int, ...], native.Stream] = {}  # by the inputs that are gathered
+        # By the inputs that are gathered:
+        self._many: dict[tuple[int, ...], native.Stream | TeamStream] = {}
         for i, result in enumerate(self._results, len(self._inputs)):
             self._single.base[i] = result.ctypes.data
+
+    def _shared(
+        self, steps: Sequence[Step], slots: Sequence[Term], threads: int, least: float
+    ) -> Shares | None:
+        """The steps shared among threads, if that is possible and worth it."""
+        if not all(instruction.is_native for instruction in self.instructions):
+            return None  # Python could stop one thread while the others wait for it
+        shares = Sharing(self._writer, self._layout, steps, slots, threads).shares
+        return shares if shares.worth and shares.seconds[0] >= least else None
 
     def _view(self, t: Term) -> np.ndarray:
         start = self._layout.offset(t)
@@ -107,13 +138,16 @@ class Plan:
         last = self._last
         for i, x in enumerate(inputs):
             if x is not last[i]:
-                x = _checked(x, self._inputs[i], i)
-                self._single.base[i] = _place(x)
-                last[i] = x
-        self._walk(self._single, 1)
+                self._single.base[i], last[i] = _bound(x, self._inputs[i], i)
+        if self._on_one_thread:
+            self._walk(self._single, 1)
+        else:
+            self._single.run(0, 1)
+            if self._writer.errors:
+                self._raise()
         return [result.copy() for result in self._results]
 
-    def _walk(self, stream: native.Stream, steps: int) -> None:
+    def _walk(self, stream: native.Stream | TeamStream, steps: int) -> None:
         functions = _blas_threads() if self._on_one_thread else None
         count = functions[0]() if functions else 1
         if count > 1 and functions:
@@ -124,10 +158,14 @@ class Plan:
             if count > 1 and functions:
                 functions[1](count)
         if self._writer.errors:
-            error = self._writer.errors[0]
-            self._writer.errors.clear()
-            self._writer.stop[0] = 0
-            raise error
+            self._raise()
+
+    def _raise(self) -> NoReturn:
+        """Raise what a call of NumPy raised while the stream ran."""
+        error = self._writer.errors[0]
+        self._writer.errors.clear()
+        self._writer.stop[0] = 0
+        raise error
 
     def measure(self, inputs: Sequence[np.ndarray], rounds: int = 5) -> list[float]:
         """Seconds that each instruction takes alone, the least of some rounds; states are left as
@@ -137,9 +175,12 @@ class Plan:
             self.run(inputs)
             after = self._arena.copy()
             none = np.zeros((0, 2), np.int64)
+            whole = np.array(self._writer.code.words, np.int64)
+            for position, slot, _ in self._writer.code.moving:
+                whole[position] = self._single.base[slot]
             seconds = []
             for start, end in self._writer.spans:
-                code = self._single.code[start:end].copy()
+                code = whole[start:end].copy()
                 stream = native.Stream(code, none, none, none, self._writer.stop)
                 times = []
                 for _ in range(rounds):
@@ -182,7 +223,7 @@ class Plan:
             stream.stride[i] = t.nbytes if each else 0
         results = [
             np.empty((steps, *shape), t.dtype)
-            for shape, t in zip(self._shapes, self._outputs, strict=True)
+            for shape, t in zip(self.shapes, self._outputs, strict=True)
         ]
         for i, result in enumerate(results, len(self._inputs)):
             stream.base[i] = result.ctypes.data
@@ -192,7 +233,7 @@ class Plan:
 
     def _bind_gathered(
         self,
-        stream: native.Stream,
+        stream: native.Stream | TeamStream,
         i: int,
         gathered: tuple[int, ...],
         source: tuple[np.ndarray, np.ndarray],
@@ -219,23 +260,41 @@ class Plan:
         stream.base[place + 1] = index.ctypes.data
         stream.stride[place + 1] = t.shape[0] * index.itemsize
 
-    def _stream(self, gathered: tuple[int, ...]) -> native.Stream:
+    def _stream(self, gathered: tuple[int, ...]) -> native.Stream | TeamStream:
         """The plan's code, after instructions that gather these inputs. Beyond the slots of inputs
         and outputs, each gathered input has one for its data and one for its index."""
-        words: list[int] = []
-        moving: list[tuple[int, int]] = []
-        slots = len(self._inputs) + len(self._outputs)
-        for k, i in enumerate(gathered):
-            t = self._inputs[i]
-            start = len(words) + 2
-            places = ((start, i), (start + 1, slots + 2 * k), (start + 2, slots + 2 * k + 1))
-            moving += places
-            words += [native.gather_rows(), 5, 0, 0, 0, t.shape[0], t.nbytes // t.shape[0]]
-        moving += [(position + len(words), slot) for position, slot in self._writer.moving]
-        code = np.array([*words, *self._writer.words], np.int64)
-        moves = np.array(moving, np.int64).reshape(-1, 2)
-        base, stride = np.zeros((2, slots + 2 * len(gathered)), np.int64)
+        slots = len(self._inputs) + len(self._outputs) + 2 * len(gathered)
+        shares = self._shares
+        if shares is not None:
+            codes = [
+                self._gathering(gathered, code, k, self.threads)
+                for k, code in enumerate(shares.codes)
+            ]
+            folded = self._gathering(gathered, shares.folded)
+            return TeamStream(codes, folded, slots, shares.seconds[0])
+        words, moving = self._gathering(gathered, self._writer.code)
+        moves = np.array([(p, slot) for p, slot, _ in moving], np.int64).reshape(-1, 2)
+        base, stride = np.zeros((2, slots), np.int64)
+        code = np.array(words, np.int64)
         return native.Stream(code, moves, base, stride, self._writer.stop)
+
+    def _gathering(
+        self, gathered: tuple[int, ...], code: Code, k: int = 0, threads: int = 1
+    ) -> tuple[list[int], list[tuple[int, int, int]]]:
+        """A stream after instructions that gather thread k's part of the rows."""
+        words: list[int] = []
+        moving: list[tuple[int, int, int]] = []
+        slots = len(self._inputs) + len(self._outputs)
+        for g, i in enumerate(gathered):
+            t = self._inputs[i]
+            first, end = cut(t.shape[0], threads)[k : k + 2]
+            size, at = t.nbytes // t.shape[0], len(words) + 2
+            moving.append((at, i, first * size))
+            moving.append((at + 1, slots + 2 * g, 0))
+            moving.append((at + 2, slots + 2 * g + 1, first * _INDEX_BYTES))
+            words += [native.gather_rows(), 5, 0, 0, 0, end - first, size]
+        moving += [(p + len(words), slot, offset) for p, slot, offset in code.moving]
+        return [*words, *code.words], moving
 
 
 def _checked(
@@ -252,10 +311,18 @@ def _checked(
     return np.array(x, order="C")  # NumPy's scalars have no memory that lasts
 
 
-def _place(x: np.ndarray) -> int:
-    """The address of an array, in half the time that `x.ctypes.data` takes."""
-    address: int = x.__array_interface__["data"][0]
-    return address
+def _bound(x: np.ndarray, t: Term, i: int) -> tuple[int, np.ndarray]:
+    """The address of an array for input t, and what must be kept: the array, or a contiguous copy.
+
+    A buffer's address takes a third of the time that `x.ctypes.data` does, but there is one only
+    for arrays that are contiguous, can be written to and are not empty."""
+    if x.__class__ is np.ndarray and x.shape == t.shape and x.dtype is t.dtype:
+        try:
+            return addressof(_buffer(x)), x  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+    x = _checked(x, t, i)
+    return x.ctypes.data, x
 
 
 @functools.cache

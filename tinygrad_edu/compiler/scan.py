@@ -128,6 +128,11 @@ class Cells(Watch):
         super().__init__(label, function.__closure__ or ())
         self.variables = function.__code__.co_freevars
 
+    @property
+    def all_assigned(self) -> bool:
+        """Whether each of the variables has a value."""
+        return all(value is not EMPTY for value in self.expected)
+
     def _name(self, i: int) -> str:
         return self.variables[i]
 

@@ -47,6 +47,21 @@ class Product:
         """The number of products."""
         return math.prod(self.out.shape[:-2])
 
+    @staticmethod
+    def distance(t: Term) -> int:
+        """Bytes from one matrix of an operand or result to the next; 0 if there is only one."""
+        one = math.prod(t.shape[-2:]) * t.dtype.itemsize
+        return one if math.prod(t.shape[:-2]) > 1 else 0
+
+    @property
+    def paces(self) -> tuple[int, int, int]:
+        """Distances in bytes of a, b and the result from one product of the batch to the next, or,
+        if there is only one, from one row of the result to the next."""
+        if self.batch > 1:
+            return self.distance(self.a), self.distance(self.b), self.distance(self.out)
+        size = self.out.dtype.itemsize
+        return size if self.ta else self.a.shape[-1] * size, 0, self.out.shape[-1] * size
+
 
 @dataclass(eq=False)
 class Single:

@@ -51,6 +51,8 @@ class Kernel:
 
     values: tuple[Value, ...]
     outputs: tuple[int, ...]
+    narrow: int = 0
+    """The innermost extent is at most this; 0 if nothing is known of it."""
 
     @functools.cached_property
     def loops(self) -> int:
@@ -107,4 +109,4 @@ class Kernel:
             f"{int(v.costly)}"
             for v in self.values
         ]
-        return "\n".join([*lines, str(self.outputs)])
+        return "\n".join([*lines, str(self.outputs), f"narrow {self.narrow}"])

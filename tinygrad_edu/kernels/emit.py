@@ -40,14 +40,23 @@ from tinygrad_edu.kernels.llvm import Target
 
 def emit(kernel: Kernel, target: Target, name: str) -> str:
     """The kernel as LLVM assembly, a function of this name."""
-    return _Emitter(kernel, target, name).text
+    from tinygrad_edu.kernels import narrow
+
+    kind = narrow.NarrowEmitter if narrow.fits(kernel, target) else Emitter
+    return kind(kernel, target, name).text
+
+
+def lanes_of(kernel: Kernel, target: Target) -> int:
+    """How many elements of the kernel's widest full values a vector register holds."""
+    widest = max((v.dtype.itemsize for v in kernel.values if v.full), default=4)
+    return target.vector_bytes // max(widest, 4)
 
 
 _ROWS, _COLUMNS = 128, 4096
 """How often a total's accumulators are emptied: after so many rows, or columns of a flat kernel."""
 
 
-class _Emitter:
+class Emitter:
     def __init__(self, kernel: Kernel, target: Target, name: str) -> None:
         self.kernel, self.target = kernel, target
         self.module, self.b, argument = function(name)
@@ -72,8 +81,7 @@ class _Emitter:
     def widths(self) -> tuple[int, ...]:
         """Lanes of the innermost loop, widest first: several registers at a time make several
         accumulators. The last leaves a remainder unless it is 1."""
-        widest = max((v.dtype.itemsize for v in self.kernel.values if v.full), default=4)
-        lanes = self.target.vector_bytes // max(widest, 4)
+        lanes = lanes_of(self.kernel, self.target)
         wide = (2 * lanes,) if self.kernel.loops == 0 else (4 * lanes, lanes)
         return wide if self.target.masks else (*wide, 1)
 

@@ -25,15 +25,15 @@ from llvmlite import binding
 from tinygrad_edu.kernels import cache
 
 _EMITTERS = (
-    *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "native.py"),
-    "vector_math/*.py",
+    *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "narrow.py", "native.py"),
+    *("team.py", "vector_math/*.py"),
 )
 """The modules whose text decides what a description becomes."""
 
 _DIGEST = hashlib.sha256().digest_size
 
 _lock = threading.RLock()
-_addresses: dict[str, int] = {}
+_addresses: dict[tuple[str, Target], int] = {}
 _kept: list[Any] = []
 compiled: list[str] = []
 """Names of the kernels this process had to compile, in order."""
@@ -110,17 +110,20 @@ def address(signature: str, make: Callable[[str], str], target: Target | None = 
     """Where the kernel described by `signature` is; `make(name)` writes it as LLVM assembly with a
     function of that name, if it is needed."""
     target = target or host()
+    key = (signature, target)
+    if key in _addresses:
+        return _addresses[key]
     stamp = (signature, _sources(), target.cpu, target.features, str(binding.llvm_version_info))
     name = "k" + hashlib.sha256("\0".join(stamp).encode()).hexdigest()[:24]
     with _lock:
-        if name not in _addresses:
+        if key not in _addresses:
             code = _read(name)
             if code is None:
                 code = _compile(make(name), target)
                 compiled.append(name)
                 _write(name, code)
-            _addresses[name] = _load(name, code)
-        return _addresses[name]
+            _addresses[key] = _load(name, code)
+        return _addresses[key]
 
 
 def _load(name: str, code: bytes) -> int:

@@ -268,5 +268,6 @@ class Stream:
 
     def run(self, first: int, last: int) -> None:
         """Walk the stream for the steps from `first` up to `last`."""
-        self._args[6], self._args[7] = first, last
+        args = self._args
+        args[6], args[7] = first, last
         self._call(self._here)

@@ -1,4 +1,4 @@
-"""How many threads BLAS works with.
+"""How many threads compiled steps and BLAS work with.
 
 OpenBLAS shares a product among its threads from about 128 x 128 x 128 on, and they wait for each
 other by spinning: on an idle machine that brings up to a factor of two, but if a core is busy with
@@ -10,10 +10,53 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from typing import Any
+
+from tinygrad_edu.errors import ArgumentError
 
 WORTH_SHARING = 3e7
 """FLOP of a product above which threads are worth the risk: 256 x 256 x 256 and up."""
+
+
+chosen: int | None = None
+"""What `set_num_threads` was given."""
+
+
+def set_num_threads(n: int) -> None:
+    """Let compiled steps run on up to n threads, where that is estimated to be faster than one. For
+    the same number of threads a run is repeated bit for bit.
+
+    Raises:
+        ArgumentError: n is less than 1.
+    """
+    global chosen
+    if n < 1:
+        raise ArgumentError(f"set_num_threads: n must be at least 1, got {n}.")
+    chosen = int(n)
+
+
+def get_num_threads() -> int:
+    """How many threads compiled steps may run on. If `set_num_threads` was not called, as many as
+    this process may use processors, at most ``$OMP_NUM_THREADS`` and ``$OPENBLAS_NUM_THREADS``; but
+    then only BLAS uses them, for large products."""
+    return _default() if chosen is None else chosen
+
+
+def was_chosen() -> bool:
+    """Whether `set_num_threads` was called."""
+    return chosen is not None
+
+
+@functools.cache
+def _default() -> int:
+    usable = getattr(os, "sched_getaffinity", None)
+    counts = [len(usable(0)) if usable else os.cpu_count() or 1]
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 0:
+            counts.append(int(value))
+    return min(counts)
 
 
 @functools.cache

@@ -85,8 +85,9 @@ class _Recorder:
     # -------------------------------------------------------------------------- state
 
     def _kept(self, p: Tensor, group: Group) -> State:
-        """The state of a parameter outside the trace."""
-        return self._optimizer.state.get(p) or self._optimizer.begins(group)
+        """The state of a parameter outside the trace. A program that has not run yet has made the
+        arrays, but no count."""
+        return {**self._optimizer.begins(group), **state_of(self._optimizer, p)}
 
     def _seen(self, p: Tensor, name: str, value: Any) -> Any:
         """A part of the state as the rule sees it: a tensor, or a number read at each call."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.compiled import Compiled
 from tinygrad_edu.compiler.entry import Entry
+from tinygrad_edu.compiler.epoch import CALL_SECONDS
 from tinygrad_edu.data import DataLoader, TensorDataset
 from tinygrad_edu.errors import TinygradError
 from tinygrad_edu.graph import node as graph
@@ -24,11 +25,8 @@ from tinygrad_edu.train.batches import pairs
 from tinygrad_edu.train.metrics import Loss, Metric, default_loss, default_metrics
 from tinygrad_edu.train.resume import State
 
-BY_DEFAULT = False
+BY_DEFAULT = True
 """Whether `fit(compiled=None)` compiles."""
-
-CALL_SECONDS = 0.1
-"""About how long a call may last: as long as Ctrl-C waits and the progress bar stands still."""
 
 Measured = dict[str, Any]
 """For each name, what was measured at each of several steps."""
@@ -49,6 +47,8 @@ def compiled_steps(
         return None
     if graph.watch is not None:
         return None  # detect_anomaly looks at every op
+    if compiled is None and _has_hooks(state.model):
+        return None  # a Probe, or whatever else wants to see every step
     steps = CompiledSteps(state.model, state.optimizer, loss, metrics)
     try:
         steps.prepare(state.batches)
@@ -58,6 +58,12 @@ def compiled_steps(
         warnings.warn(f"fit: training without compiling, since {error}", stacklevel=3)
         return None
     return steps
+
+
+def _has_hooks(model: Module) -> bool:
+    """Whether anything is called when a module of the model is: Python would do it at the trace
+    only."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
 def train_step(

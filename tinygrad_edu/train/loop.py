@@ -102,7 +102,8 @@ def fit(
             `epochs` than before may be asked for; they count from the start.
         compiled: Whether to run steps as a compiled program, many in one call (`tg.compile`). The
             numbers are the same up to rounding. True raises where the step cannot be compiled;
-            None leaves the choice to the engine, which then says why it does not.
+            None compiles it if it can be and no module has a hook (a `Probe`, say), which would
+            not be called at every step; where it cannot, a warning gives the reason.
 
     Raises:
         TrainingError: The loss became infinite or NaN. The step that would have followed is not

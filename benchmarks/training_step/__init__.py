@@ -1,0 +1,1 @@
+"""A whole training step against every peer: `python -m benchmarks.training_step`."""

@@ -1,0 +1,73 @@
+"""Streams side by side: barriers, and the choice between together and alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinygrad_edu.kernels import team
+from tinygrad_edu.kernels.native import fill_zero
+from tinygrad_edu.kernels.team import TeamStream
+
+N = 64
+ROUNDS = 80
+"""The numbers grow by the square of the golden ratio in each: not beyond float32."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGRAD_EDU_CACHE", str(tmp_path_factory.mktemp("team")))
+        yield
+
+
+def taking_turns(values: list[np.ndarray], counters: np.ndarray) -> TeamStream:
+    """Each thread adds the other's numbers to its own, one after the other: x += y, y += x."""
+    first = counters.ctypes.data
+    add = team.accumulate(np.dtype(np.float32))
+    turns = [[add, 3, a.ctypes.data, b.ctypes.data, N] for a, b in (values, values[::-1])]
+
+    def meet(k: int) -> list[int]:
+        return [team.barrier(), 4, first + k * team.LINE, first, 2, team.give_way()]
+
+    codes = [([*turns[0], *meet(0), *meet(0)], []), ([*meet(1), *turns[1], *meet(1)], [])]
+    return TeamStream(codes, ([*turns[0], *turns[1]], []), 0, 1e-6)
+
+
+@pytest.mark.parametrize("worth", [0.0, np.inf])
+def test_barriers_keep_the_order(worth: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "WORTH_WAKING", worth)
+    x, y = np.ones((2, N), np.float32)
+    stream = taking_turns([x, y], np.zeros(2 * team.LINE // 8, np.int64))
+    a = b = np.float32(1)
+    for _ in range(ROUNDS):
+        stream.run(0, 1)
+        a += b
+        b += a
+    np.testing.assert_array_equal(x, a)
+    np.testing.assert_array_equal(y, b)
+
+
+def test_together_only_while_it_is_faster() -> None:
+    stream = taking_turns(list(np.zeros((2, N), np.float32)), np.zeros(32, np.int64))
+    assert stream._next() == (team._TRIAL, True)
+    stream._took = {False: 1.0, True: 0.6}
+    assert stream._next() == (team._SLICE, True)
+    stream._took[True] = 30.0  # another process has taken a processor
+    assert stream._next() == (team._SLICE, False)
+    stream._since_trial = team._SOON
+    assert stream._next() == (team._TRIAL, True)
+    assert stream._next() == (team._SLICE, False)
+    stream._since_trial = team._SOON  # the next trial comes later
+    assert stream._next() == (team._SLICE, False)
+
+
+def test_addresses_with_an_offset() -> None:
+    """The second thread zeroes the second half of what moves with the step."""
+    x = np.ones((3, 4), np.float32)
+    codes = [([fill_zero(), 2, 0, 8], [(2, 0, 0)]), ([fill_zero(), 2, 0, 8], [(2, 0, 8)])]
+    folded = [fill_zero(), 2, 0, 8], [(2, 0, 8)]
+    stream = TeamStream(codes, folded, 1, 1e-9)
+    stream.base[0], stream.stride[0] = x.ctypes.data, 16
+    stream.run(1, 3)
+    np.testing.assert_array_equal(x, [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]])

@@ -1,0 +1,244 @@
+"""Threads that walk streams side by side: their kernels, and the threads themselves.
+
+Each walks a stream of its own. Where one needs what another has made, all meet at a barrier, which
+is an instruction like any other: whoever is early spins, and lets others have the processor when
+that lasts. Nothing of it takes Python's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from tinygrad_edu.kernels import llvm
+from tinygrad_edu.kernels.control import I32, I64, function, loop
+from tinygrad_edu.kernels.native import Stream
+
+LINE = 128
+"""Bytes between the counters of two threads: processors fetch lines of 64 in pairs."""
+
+_SPINS = 4096
+"""How often a thread looks before it lets others have the processor."""
+
+_ON_ARM = ("llvm.aarch64.hint", 1)
+_PAUSES = {
+    **dict.fromkeys(("x86_64", "AMD64"), ("llvm.x86.sse2.pause",)),
+    **dict.fromkeys(("aarch64", "arm64"), _ON_ARM),
+}
+"""LLVM's instruction that tells a processor of a loop that only waits, and its argument."""
+
+
+def _barrier(name: str) -> str:
+    """args: this thread's counter, the first counter, how many there are, `sched_yield` or 0.
+    Counts up its own and waits until no other is behind."""
+    module, b, argument = function(name)
+    own, first, count, give_way = (argument(q) for q in range(4))
+    place = b.inttoptr(own, I64.as_pointer())
+    now = b.add(b.load(place), I64(1))
+    b.store_atomic(now, place, "release", 8)
+    pause = _PAUSES.get(platform.machine())
+    with loop(b, I64(0), count, 1) as other:
+        counter = b.inttoptr(b.add(first, b.mul(other, I64(LINE))), I64.as_pointer())
+        before = b.block
+        look, wait, rest, again, done = (b.append_basic_block() for _ in range(5))
+        b.branch(look)
+        b.position_at_end(look)
+        spins = b.phi(I64)
+        spins.add_incoming(I64(0), before)
+        behind = b.icmp_signed("<", b.load_atomic(counter, "acquire", 8), now)
+        b.cbranch(behind, wait, done)
+        b.position_at_end(wait)
+        if pause:
+            numbers = [I32(x) for x in pause[1:]]
+            kind = ir.FunctionType(ir.VoidType(), [I32] * len(numbers))
+            b.call(ir.Function(module, kind, pause[0]), numbers)
+        more = b.add(spins, I64(1))
+        tired = b.icmp_signed(">", more, I64(_SPINS))
+        b.cbranch(b.and_(tired, b.icmp_signed("!=", give_way, I64(0))), rest, again)
+        b.position_at_end(rest)
+        kind = ir.FunctionType(I32, [])
+        b.call(b.inttoptr(give_way, kind.as_pointer()), [])
+        b.branch(again)
+        b.position_at_end(again)
+        spins.add_incoming(more, again)
+        b.branch(look)
+        b.position_at_end(done)
+    b.ret_void()
+    return str(module)
+
+
+def barrier() -> int:
+    """Address of the kernel at which threads wait for each other."""
+    return llvm.address(f"barrier {platform.machine()}", _barrier)
+
+
+@functools.cache
+def give_way() -> int:
+    """Address of C's `sched_yield`; 0 where there is none."""
+    try:
+        found = ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError, TypeError):
+        return 0
+    return ctypes.cast(found, ctypes.c_void_p).value or 0
+
+
+def _accumulate(dtype: np.dtype[Any], name: str) -> str:
+    """args: target, source, elements. Adds the source to the target."""
+    module, b, argument = function(name)
+    target, source, count = (argument(q) for q in range(3))
+    real = ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
+    with loop(b, I64(0), count, 1) as i:
+        places = [b.gep(b.inttoptr(x, real.as_pointer()), [i]) for x in (target, source)]
+        b.store(b.fadd(*map(b.load, places)), places[0])
+    b.ret_void()
+    return str(module)
+
+
+def accumulate(dtype: np.dtype[Any]) -> int:
+    """Address of the kernel that adds one float array to another."""
+    return llvm.address(f"accumulate {dtype}", functools.partial(_accumulate, dtype))
+
+
+# ------------------------------------------------------------------------------ streams
+
+WORTH_WAKING = 1.5e-4
+"""Seconds of work below which waking the other threads takes longer than it saves."""
+
+_SLICE, _TRIAL = 2e-2, 3e-4
+"""Seconds of work after which it is asked again whether together or alone is faster, and seconds of
+work in which the other one is tried."""
+
+_SOON, _RARELY = 0.1, 5.0
+"""Seconds of work between two trials, at first and at most: each trial doubles them."""
+
+Moving = list[tuple[int, int, int]]
+"""Positions of moving addresses in a stream: (position, slot, offset in bytes)."""
+
+
+class TeamStream:
+    """The streams of all threads, used as one `native.Stream`. `folded` is the same work for one
+    thread, without barriers; `seconds` is about how long a step takes in one thread.
+
+    Where another process keeps a processor busy, threads that wait for each other take many times
+    as long. So it is measured, again and again, which of both is faster now. The numbers that they
+    compute are the same bit for bit.
+    """
+
+    def __init__(
+        self,
+        codes: list[tuple[list[int], Moving]],
+        folded: tuple[list[int], Moving],
+        slots: int,
+        seconds: float,
+    ) -> None:
+        offsets = {(slot, at) for _, moving in (*codes, folded) for _, slot, at in moving if at}
+        places = {key: slots + i for i, key in enumerate(sorted(offsets))}
+        self._slots, self._seconds = slots, seconds
+        self._of = np.array([slot for slot, _ in places], np.int64)
+        self._offset = np.array([at for _, at in places], np.int64)
+        self.base, self.stride = np.zeros((2, slots + len(places)), np.int64)
+
+        def stream(words: list[int], moving: Moving) -> Stream:
+            moves = [(p, places[slot, at] if at else slot) for p, slot, at in moving]
+            table = np.array(moves, np.int64).reshape(-1, 2)
+            return Stream(np.array(words, np.int64), table, self.base, self.stride)
+
+        self._streams = [stream(*code) for code in codes]
+        self._folded = stream(*folded)
+        self._took = {False: 0.0, True: 0.0}  # seconds of a step, alone and together
+        self._since_trial, self._until_trial = 0.0, _SOON
+
+    def run(self, first: int, last: int) -> None:
+        """Walk all streams for the steps from `first` up to `last`."""
+        self.base[self._slots :] = self.base[self._of] + self._offset
+        self.stride[self._slots :] = self.stride[self._of]
+        while first < last:
+            seconds, together = self._next()
+            stop = min(last, first + max(1, int(seconds / self._seconds)))
+            together = together and (stop - first) * self._seconds >= WORTH_WAKING
+            began = time.perf_counter()
+            if not (together and run_together(self._streams, first, stop)):
+                together = False
+                self._folded.run(first, stop)
+            took = time.perf_counter() - began
+            self._took[together] = took / (stop - first)
+            self._since_trial += took
+            first = stop
+
+    def _next(self) -> tuple[float, bool]:
+        """How many seconds to work next, and whether together."""
+        alone, together = self._took[False], self._took[True]
+        if not (alone and together):
+            return _TRIAL, not together
+        better = together < alone
+        if self._since_trial < self._until_trial:
+            return _SLICE, better
+        self._since_trial = 0.0
+        self._until_trial = min(2 * self._until_trial, _RARELY)
+        return _TRIAL, not better
+
+
+# ------------------------------------------------------------------------------ threads
+
+
+class _Helper:
+    """A thread that walks a stream whenever it is told to."""
+
+    def __init__(self) -> None:
+        self._go = threading.Lock()
+        self._go.acquire()
+        self._job: tuple[Stream, int, int, threading.Lock] | None = None
+        threading.Thread(target=self._serve, name="tinygrad_edu", daemon=True).start()
+
+    def start(self, stream: Stream, first: int, last: int) -> threading.Lock:
+        """Walk the stream; the lock is released when that is done."""
+        done = threading.Lock()
+        done.acquire()
+        self._job = (stream, first, last, done)
+        self._go.release()
+        return done
+
+    def _serve(self) -> None:
+        while True:
+            self._go.acquire()
+            assert self._job is not None
+            stream, first, last, done = self._job
+            stream.run(first, last)
+            done.release()
+
+
+_helpers: list[_Helper] = []
+_owner = 0
+_busy = threading.Lock()
+
+
+def run_together(streams: list[Stream], first: int, last: int) -> bool:
+    """Walk streams that meet at barriers, the first in this thread. False if the threads are busy
+    for another caller: then nothing was done."""
+    global _owner
+    if not _busy.acquire(blocking=False):
+        return False
+    try:
+        if _owner != os.getpid():  # threads do not survive a fork
+            _helpers.clear()
+            _owner = os.getpid()
+        while len(_helpers) < len(streams) - 1:
+            _helpers.append(_Helper())
+        waiting = [
+            helper.start(stream, first, last)
+            for helper, stream in zip(_helpers, streams[1:], strict=False)
+        ]
+        streams[0].run(first, last)
+        for done in waiting:
+            done.acquire()
+    finally:
+        _busy.release()
+    return True
