@@ -109,16 +109,16 @@ def whole_step(engine: str) -> Step:
     model, (points, labels) = make_model(mlp), make_points()
     if engine != REPLAY:
         return lambda step: train_step(model, value, points, labels, step)
-    from tinygrad_edu.compiler.lanes import compile_values
+    from tinygrad_edu import compile as compile_step
 
-    compiled = compile_values(lambda rate: train(model, value, points, labels, rate))
+    compiled = compile_step(lambda rate: train(model, value, points, labels, rate))
     return lambda step: float(compiled(learning_rate_of(step)))
 
 
 def lanes_step() -> Step:
     """A step of the demo for one point, called with all of them."""
+    from tinygrad_edu import compile as compile_step
     from tinygrad_edu import scalar
-    from tinygrad_edu.compiler.lanes import compile_values
 
     model = make_model(scalar.MLP)
     points, labels = (np.array(x, np.float32) for x in make_points())
@@ -127,7 +127,7 @@ def lanes_step() -> Step:
         hinge = (1 + -label * model(point)).relu()
         return update(model, scalar.batch_mean(hinge), learning_rate)
 
-    compiled = compile_values(train_in_lanes)
+    compiled = compile_step(train_in_lanes)
     return lambda step: float(compiled(points, labels, learning_rate_of(step)))
 
 

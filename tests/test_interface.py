@@ -47,7 +47,7 @@ CREATION = """
 """
 MODES = """
     no_grad enable_grad set_grad_enabled is_grad_enabled detect_anomaly draw save load
-    compile explain get_num_threads set_num_threads
+    compile explain show_config clear_cache set_num_threads get_num_threads
 """
 FUNCTIONS = " ".join((ACTIVATIONS, JOINS, WINDOWS, CREATION, MODES)).split()
 

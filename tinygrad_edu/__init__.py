@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from tinygrad_edu.graph.anomaly import detect_anomaly
     from tinygrad_edu.graph.draw import draw
     from tinygrad_edu.graph.value import Value
+    from tinygrad_edu.kernels.configuration import clear_cache, show_config
     from tinygrad_edu.kernels.threads import get_num_threads, set_num_threads
     from tinygrad_edu.train.checkpoint import load, save
 
@@ -62,6 +63,7 @@ _LAZY = {
 }
 _LAZY_NAMES = {
     "Value": "tinygrad_edu.graph.value",
+    "clear_cache": "tinygrad_edu.kernels.configuration",
     "compile": "tinygrad_edu.compiler.compiled",
     "detect_anomaly": "tinygrad_edu.graph.anomaly",
     "draw": "tinygrad_edu.graph.draw",
@@ -70,6 +72,7 @@ _LAZY_NAMES = {
     "load": "tinygrad_edu.train.checkpoint",
     "save": "tinygrad_edu.train.checkpoint",
     "set_num_threads": "tinygrad_edu.kernels.threads",
+    "show_config": "tinygrad_edu.kernels.configuration",
 }
 
 

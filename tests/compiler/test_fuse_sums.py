@@ -13,6 +13,7 @@ from tinygrad_edu.compiler.recorded import Extraction, Program
 from tinygrad_edu.compiler.replay import Run
 from tinygrad_edu.compiler.watch import Watch
 from tinygrad_edu.graph.tape import OPS
+from tinygrad_edu.kernels.driver import FORWARD
 from tinygrad_edu.kernels.replay import DOT
 
 A, B, C, D = (Value(x) for x in (2.0, 3.0, 5.0, 7.0))
@@ -43,8 +44,7 @@ def test_what_becomes_one(make: Callable[[], Value], expected: list[str]) -> Non
     fused = fuse_sums(program_of(value))
     assert names(fused) == expected
     run = Run(fused)
-    run.load()
-    run.forward(0, len(fused.op))
+    run.drive(FORWARD)
     assert run.value[fused.rows[value]] == value.data
 
 
@@ -71,6 +71,5 @@ def test_terms_keep_their_order() -> None:
         value = sum((b * a for a, b in terms), A * 0.0)
         fused = fuse_sums(program_of(value))
         run = Run(fused)
-        run.load()
-        run.forward(0, len(fused.op))
+        run.drive(FORWARD)
         assert run.value[fused.rows[value]] == value.data

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinygrad_edu as tg
 from tests.compiler.expressions import Expression, expressions
 from tinygrad_edu import Value, scalar
-from tinygrad_edu.compiler.lane_plan import BLOCKS_OF_A_SUM
-from tinygrad_edu.compiler.lanes import compile_values
 from tinygrad_edu.errors import GradientError, TraceError
+from tinygrad_edu.kernels.driver import BLOCKS_OF_A_SUM
 from tinygrad_edu.kernels.lane_machine import WIDTH
 from tinygrad_edu.scalar import batch_mean, batch_sum
 
@@ -29,7 +29,7 @@ def test_equal_to_the_samples_one_by_one(expression: Expression, n: int, seed: i
     draw = np.random.default_rng(seed)
     xs, weights = draw.uniform(-2, 2, (n, INPUTS)), draw.uniform(-2, 2, PARAMETERS)
     parameters = [Value(w) for w in weights]
-    compiled = compile_values(lambda x: expression([*parameters, *x]))
+    compiled = tg.compile(lambda x: expression([*parameters, *x]))
     result = compiled(xs)
     result.backward()
 
@@ -72,7 +72,7 @@ def demo(model: scalar.MLP, mean: bool) -> tuple[object, object]:
     def one(point: list[Value], label: Value, learning_rate: float) -> Value:
         return update((batch_mean if mean else batch_sum)(hinge(point, label)), learning_rate)
 
-    return eager, compile_values(one)
+    return eager, tg.compile(one)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -98,7 +98,7 @@ def test_a_training_step(dtype: str, mean: bool) -> None:
 
 def test_what_a_call_returns() -> None:
     w = Value(2.0)
-    compiled = compile_values(lambda x: {"each": w * x, "mean": batch_mean(w * x), "w": w * w})
+    compiled = tg.compile(lambda x: {"each": w * x, "mean": batch_mean(w * x), "w": w * w})
     results = compiled(np.arange(5, dtype=np.float32))
     assert results["each"].data.dtype == np.float32
     assert len(results["each"]) == 5
@@ -112,14 +112,15 @@ def test_what_a_call_returns() -> None:
 
 
 def test_integers_choose_no_precision() -> None:
-    compiled = compile_values(lambda x, y: x * y)
+    w = Value(1.0)
+    compiled = tg.compile(lambda x, y: x * y * w)
     assert compiled(np.ones(3, np.float32), np.ones(3, int)).data.dtype == np.float32
     assert compiled(np.ones(3, int), np.ones(3, int)).data.dtype == np.float64
 
 
 def test_an_earlier_result_has_no_backward() -> None:
     w = Value(1.0)
-    compiled = compile_values(lambda x: w * x)
+    compiled = tg.compile(lambda x: w * x)
     earlier = compiled(np.ones(3))
     compiled(np.ones(3))
     with pytest.raises(GradientError, match="before the next call"):
@@ -130,7 +131,7 @@ def test_many_samples_are_added_up_exactly_enough() -> None:
     """In float32 one after the other, 10^6 numbers would be off by a hundredth. A share is added up
     in float32 for BLOCKS_OF_A_SUM blocks, four registers each; all else in float64."""
     w = Value(1.0)
-    total = compile_values(lambda x: batch_sum(w * x))(np.full(1_000_001, 0.1, np.float32))
+    total = tg.compile(lambda x: batch_sum(w * x))(np.full(1_000_001, 0.1, np.float32))
     total.backward()
     exact = 1_000_001 * float(np.float32(0.1))
     additions = 1_000_001 / WIDTH["float32"]
@@ -141,7 +142,7 @@ def test_many_samples_are_added_up_exactly_enough() -> None:
 def test_a_lane_without_a_sample_adds_nothing() -> None:
     """The derivative of sqrt is infinite at 0, and 0 times that is nan."""
     w = Value(0.0)
-    roots = compile_values(lambda x: (w + x).sqrt())(np.zeros(3))
+    roots = tg.compile(lambda x: (w + x).sqrt())(np.zeros(3))
     roots.backward()
     assert w.grad == np.inf
 
@@ -151,4 +152,4 @@ def test_a_lane_without_a_sample_adds_nothing() -> None:
 )
 def test_what_lanes_cannot_do(function: object) -> None:
     with pytest.raises(TraceError):
-        compile_values(function)(np.ones(3))  # type: ignore[arg-type]
+        tg.compile(function)(np.ones(3))  # type: ignore[arg-type]

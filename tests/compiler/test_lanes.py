@@ -1,12 +1,12 @@
-"""`compile_values`: what it accepts, what it refuses, when it traces again."""
+"""`compile`: what it accepts, what it refuses, when it traces again."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+import tinygrad_edu as tg
 from tinygrad_edu import Value, autograd, no_grad
-from tinygrad_edu.compiler.lanes import compile_values
 from tinygrad_edu.errors import ArgumentError, GradientError, ShapeError, TraceError
 from tinygrad_edu.scalar import batch_mean, batch_sum
 
@@ -25,7 +25,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_would_decide_by_a_number(what: str) -> None:
     with pytest.raises(TraceError, match=r"(?s)trace.*test_lanes\.py"):
-        compile_values(REFUSED[what])(1.0)
+        tg.compile(REFUSED[what])(Value(1.0))
 
 
 def test_after_an_error_values_are_as_before() -> None:
@@ -36,7 +36,7 @@ def test_after_an_error_values_are_as_before() -> None:
         return x if x > 0 else w
 
     with pytest.raises(TraceError):
-        compile_values(bad)(1.0)
+        tg.compile(bad)(1.0)
     assert w.data == 2.0
     assert (w * 2).data == 4.0
     assert w > 1
@@ -50,7 +50,7 @@ def test_backward_twice_is_refused() -> None:
         (w + x).backward()
 
     with pytest.raises(TraceError, match="once"):
-        compile_values(twice)(1.0)
+        tg.compile(twice)(1.0)
 
 
 def test_computing_with_what_was_assigned_is_refused() -> None:
@@ -61,12 +61,12 @@ def test_computing_with_what_was_assigned_is_refused() -> None:
         return w * x
 
     with pytest.raises(TraceError, match="assigned"):
-        compile_values(twice)(1.0)
+        tg.compile(twice)(1.0)
 
 
 def test_another_number_in_the_closure_traces_again() -> None:
     w, power = Value(3.0), 2
-    compiled = compile_values(lambda: w**power)
+    compiled = tg.compile(lambda: w**power)
     assert compiled().data == 9.0
     power = 3
     assert compiled().data == 27.0
@@ -78,7 +78,7 @@ SLOPE = 0.5
 
 
 def test_another_global_traces_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = compile_values(lambda xs: sum(x * SLOPE for x in xs))
+    compiled = tg.compile(lambda xs: sum(x * SLOPE for x in xs))
     assert compiled([1.0, 2.0]).data == 1.5
     monkeypatch.setitem(globals(), "SLOPE", 2.0)
     assert compiled([1.0, 2.0]).data == 6.0
@@ -92,7 +92,7 @@ def test_arguments_of_any_kind() -> None:
         a, b = pair
         return {name: b - a if flip else a - b}
 
-    compiled = compile_values(function)
+    compiled = tg.compile(function)
     assert compiled("x", (3.0, 1.0))["x"].data == 2.0
     assert compiled("x", (Value(5.0), 1))["x"].data == 4.0
     assert compiled("x", (3.0, 7.0))["x"].data == -4.0
@@ -102,7 +102,7 @@ def test_arguments_of_any_kind() -> None:
 
 def test_what_is_no_leaf_is_refused_as_an_argument() -> None:
     w = Value(1.0)
-    compiled = compile_values(lambda x: w * x)
+    compiled = tg.compile(lambda x: w * x)
     with pytest.raises(GradientError, match=r"\.data"):
         compiled(w * 2)
     with pytest.raises(GradientError, match="not both"):
@@ -110,7 +110,8 @@ def test_what_is_no_leaf_is_refused_as_an_argument() -> None:
 
 
 def test_arrays_that_do_not_fit() -> None:
-    compiled = compile_values(lambda x, y: x * y)
+    w = Value(1.0)
+    compiled = tg.compile(lambda x, y: x * y * w)
     with pytest.raises(ShapeError, match="one length"):
         compiled(np.ones(3), np.ones(4))
     with pytest.raises(ArgumentError, match="no sample"):
@@ -123,8 +124,69 @@ def test_outside_of_lanes_a_sum_has_one_sample() -> None:
     x = Value(3.0)
     assert batch_mean(x) is x
     assert batch_sum(x) is x
-    assert compile_values(lambda x: batch_mean(x * x) + batch_sum(x))(3.0).data == 12.0
+    assert tg.compile(lambda x: batch_mean(x * x) + batch_sum(x))(3.0).data == 12.0
 
 
 def test_printing_is_allowed() -> None:
-    assert compile_values(lambda x: x * len(repr(x)))(1.0).data == len("Value(data=1.0, grad=0.0)")
+    assert tg.compile(lambda x: x * len(repr(x)))(1.0).data == len("Value(data=1.0, grad=0.0)")
+
+
+W = Value(2.0)
+MANY = [Value(1.0)] * 2000
+MODEL = tg.scalar.MLP(2, [3, 1])
+TENSOR = tg.ones(2)
+
+
+def through_a_helper(x: Value) -> Value:
+    return x * W
+
+
+class Trainer:
+    """An object with Values, whose method is compiled."""
+
+    def __init__(self) -> None:
+        self.weights = [Value(1.0), Value(2.0)]
+
+    def step(self, x: float) -> Value:
+        return self.weights[0] * x + self.weights[1]
+
+
+OF_VALUES = {
+    "a global": (lambda x: x * W, (3.0,)),
+    "a helper's global": (lambda x: through_a_helper(x) + 1, (3.0,)),
+    "a scalar network": (lambda x: MODEL(x), (np.ones((4, 2)),)),
+    "a long list": (lambda x: sum(MANY) * x, (3.0,)),
+    "a Value as an argument": (lambda x: x * 3, (Value(1.0),)),
+    "a list with one": (lambda xs: xs[0] * 3, ([Value(1.0)],)),
+    "an attribute": (Trainer().step, (1.0,)),
+    "numbers and nothing else": (lambda x: x * 3, (1.0,)),
+    "a sum over samples": (lambda x: batch_mean(x * x), (np.ones(4),)),
+}
+
+
+@pytest.mark.parametrize("what", OF_VALUES)
+def test_a_function_of_values_is_recognised(what: str) -> None:
+    function, args = OF_VALUES[what]
+    compiled = tg.compile(function)
+    result = compiled(*args)
+    assert hasattr(result, "backward")
+    assert not isinstance(result, tg.Tensor)
+    assert compiled.values is not None
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        (lambda x: x * 2, (np.ones(3),)),
+        (lambda x: TENSOR * x, (2.0,)),
+        (lambda n: tg.ones(n), (3,)),
+    ],
+)
+def test_other_functions_are_of_tensors(function: object, args: tuple[object, ...]) -> None:
+    assert isinstance(tg.compile(function)(*args), tg.Tensor)  # type: ignore[type-var]
+
+
+def test_a_compiled_function_within_another() -> None:
+    square = tg.compile(lambda x: x * x * W)
+    assert square(3.0).data == 18.0
+    assert tg.compile(lambda x: square(x) + W)(2.0).data == 10.0

@@ -9,6 +9,7 @@ from tinygrad_edu.compiler.recorded import Extraction
 from tinygrad_edu.compiler.replay import Run
 from tinygrad_edu.compiler.watch import Watch
 from tinygrad_edu.graph.tape import PAGE_SIZE
+from tinygrad_edu.kernels.driver import FORWARD
 
 
 def test_only_what_is_wanted_is_taken() -> None:
@@ -33,8 +34,7 @@ def test_over_pages(links: int) -> None:
     assert len(program.op) == links + 3
     assert len(program.leaves) == 2
     run = Run(program)
-    run.load()
-    run.forward(0, len(program.op))
+    run.drive(FORWARD)
     assert run.value[program.rows[total]] == total.data
     assert run.value[program.rows[first]] == first.data
 

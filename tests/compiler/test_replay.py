@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_edu as tg
 from tests.compiler.expressions import Expression, expressions
 from tinygrad_edu import Value
-from tinygrad_edu.compiler.lanes import compile_values
 from tinygrad_edu.errors import GradientError
 
 LEAVES = 3
@@ -34,7 +34,7 @@ def test_equal_to_the_operations_one_by_one(
     expression: Expression, traced_with: list[float], called_with: list[float]
 ) -> None:
     leaves = [Value(x) for x in traced_with]
-    compiled = compile_values(lambda x: expression([x, *leaves[1:]]))
+    compiled = tg.compile(lambda x: expression([x, *leaves[1:]]))
     compiled(traced_with[0])
     for leaf, x in zip(leaves, called_with, strict=True):
         leaf.data = x
@@ -58,14 +58,14 @@ def test_arithmetic_gives_the_same_bits() -> None:
     def neuron(scale: float) -> Value:
         return (sum((w * x for w, x in zip(weights, xs, strict=True)), b) * scale).relu() ** 3
 
-    compiled = compile_values(neuron)
+    compiled = tg.compile(neuron)
     assert compiled(1.7).data == neuron(1.7).data
     assert compiled(-0.3).data == neuron(-0.3).data
 
 
 def test_backward_adds_and_an_earlier_result_still_has_one() -> None:
     w = Value(2.0)
-    cube = compile_values(lambda x: x * w * w * w)
+    cube = tg.compile(lambda x: x * w * w * w)
     first, second = cube(1.0), cube(10.0)
     assert (first.data, second.data) == (8.0, 80.0)
     first.backward()
@@ -75,7 +75,7 @@ def test_backward_adds_and_an_earlier_result_still_has_one() -> None:
 
 
 def test_an_argument_takes_its_grad() -> None:
-    square = compile_values(lambda x: x * x)
+    square = tg.compile(lambda x: x * x)
     for number in (3.0, -5.0):
         x = Value(number)
         square(x).backward()
@@ -93,7 +93,7 @@ def test_a_training_step_in_one_call() -> None:
             p.data -= learning_rate * p.grad
         return loss.data
 
-    compiled, history = compile_values(step), []
+    compiled, history = tg.compile(step), []
     for x, target in [(1.0, 2.0), (2.0, 3.0), (-1.0, 0.0)] * 5:
         history.append((compiled(x, target, 0.1), w.data, b.data, w.grad))
     w.data, b.data = 0.5, 0.0
@@ -107,7 +107,7 @@ def test_grads_accumulate_unless_they_are_zeroed() -> None:
     def step(x: Value) -> None:
         (w * x).backward()
 
-    compiled = compile_values(step)
+    compiled = tg.compile(step)
     compiled(2.0)
     compiled(5.0)
     assert w.grad == 7.0
@@ -116,7 +116,7 @@ def test_grads_accumulate_unless_they_are_zeroed() -> None:
 def test_only_what_a_result_depends_on_takes_part() -> None:
     """The other result has an infinite derivative at 0; 0 times that would be nan."""
     w = Value(0.0)
-    both = compile_values(lambda: (w * 2, w.sqrt()))
+    both = tg.compile(lambda: (w * 2, w.sqrt()))
     twice, _ = both()
     twice.backward()
     assert w.grad == 2.0
@@ -129,7 +129,7 @@ def test_a_chain_of_a_million(links: int) -> None:
             x = (x + 1e-6) * 1.0
         return x
 
-    compiled = compile_values(chain)
+    compiled = tg.compile(chain)
     x = Value(0.25)
     y = compiled(x)
     y.backward()
@@ -138,6 +138,6 @@ def test_a_chain_of_a_million(links: int) -> None:
 
 
 def test_a_result_cannot_be_computed_with() -> None:
-    square = compile_values(lambda x: x * x)
+    square = tg.compile(lambda x: x * x)
     with pytest.raises(GradientError, match="inside of the function"):
         square(2.0) + 1

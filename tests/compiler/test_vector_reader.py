@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 
+import tinygrad_edu as tg
 from tinygrad_edu import Value
 from tinygrad_edu.compiler import lane_plan
-from tinygrad_edu.compiler.lanes import compile_values
 from tinygrad_edu.compiler.vector_reader import arity
 from tinygrad_edu.graph.recording import record
 from tinygrad_edu.graph.tape import OPS
-from tinygrad_edu.kernels.lane_machine import Machine
 
 CODES = frozenset(code for code, op in enumerate(OPS) if op is not None)
-MACHINE = lane_plan._machine
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 6.0, -3.0, 700.0, -800.0, np.inf, -np.inf, np.nan]
 
 ROUNDING = 1e-12
@@ -27,12 +23,8 @@ more than three digits at these arguments."""
 @pytest.fixture
 def one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine for all ops, compiled once, instead of one for each."""
-    monkeypatch.setattr(lane_plan, "_machine", lambda codes, dtype: whole_machine(dtype))
-
-
-@functools.cache
-def whole_machine(dtype: str) -> Machine:
-    return MACHINE(CODES, dtype)
+    kernels = lane_plan._kernels
+    monkeypatch.setattr(lane_plan, "_kernels", lambda codes, dtype: kernels(CODES, dtype))
 
 
 @pytest.mark.usefixtures("one_machine")
@@ -46,7 +38,7 @@ def test_value_and_derivatives(code: int) -> None:
     special = draw.choice(SPECIAL, (60, count))
     for xs in (ordinary, special):
         weight = Value(1.0)
-        compiled = compile_values(lambda x, w=weight: record(op, x[0] * w, *x[1:]))
+        compiled = tg.compile(lambda x, w=weight: record(op, x[0] * w, *x[1:]))
         result = compiled(xs)
         expected, grads = [], []
         for row in xs.tolist():

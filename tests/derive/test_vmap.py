@@ -187,3 +187,63 @@ def test_decisions_on_values() -> None:
 def test_misuse(act: Any, error: Any, text: str) -> None:
     with pytest.raises(error, match=f"^vmap.*{text}|{text}"):
         act()
+
+
+def test_every_example_draws_its_own() -> None:
+    tg.manual_seed(0)
+    drawn = vmap(lambda a: (a * 0).float() + tg.randn(3), randomness="different")(tg.tensor(X))
+    tg.manual_seed(0)
+    assert drawn.tolist() == tg.randn(len(X), 3).tolist()
+
+
+def test_draws_inside_of_two_vmaps() -> None:
+    x = tg.zeros(2, 5)
+    outer = vmap(
+        vmap(lambda a: a + tg.rand(4), randomness="different", in_dims=0),
+        randomness="different",
+    )(x)
+    assert outer.shape == (2, 5, 4)
+    assert len(set(outer.flatten().tolist())) == 40
+    same = vmap(vmap(lambda a: a + tg.rand(4), randomness="same"), randomness="different")(x)
+    assert all(len(set(column)) == 1 for block in same.tolist() for column in zip(*block))  # noqa: B905
+    assert same[0, 0].tolist() != same[1, 0].tolist()
+
+
+def test_every_example_has_its_own_dropout_and_order() -> None:
+    ones = tg.ones(6, 50)
+    kept = vmap(lambda a: tg.nn.functional.dropout(a, 0.5), randomness="different")(ones)
+    assert len({tuple(row) for row in kept.tolist()}) == 6
+    kept = vmap(lambda a: tg.nn.functional.dropout(a, 0.5), randomness="same")(ones)
+    assert len({tuple(row) for row in kept.tolist()}) == 1
+    order = vmap(lambda a: a[tg.randperm(50)], randomness="different")(
+        tg.arange(50).expand(6, 50)
+    ).tolist()
+    assert len({tuple(row) for row in order}) == 6
+    assert all(sorted(row) == list(range(50)) for row in order)
+
+
+def test_dropout_is_refused_unless_randomness_is_chosen() -> None:
+    with pytest.raises(ArgumentError, match="different"):
+        vmap(lambda a: tg.nn.functional.dropout(a, 0.5))(tg.ones(2, 3))
+
+
+def test_draws_of_each_example_in_a_compiled_step() -> None:
+    @tg.compile
+    def noisy(x: tg.Tensor) -> tg.Tensor:
+        return vmap(lambda a: a + tg.rand(3), randomness="different")(x)
+
+    first, second = noisy(tg.zeros(4, 3)), noisy(tg.zeros(4, 3))
+    assert len({*first.flatten().tolist(), *second.flatten().tolist()}) == 24
+
+
+def test_gradients_of_a_convolution_for_each_example() -> None:
+    images, filters = tg.randn(5, 2, 6, 6), tg.randn(3, 2, 3, 3)
+
+    def loss(w: tg.Tensor, image: tg.Tensor) -> tg.Tensor:
+        y = tg.conv2d(image.unsqueeze(0), w, padding=1).relu()
+        return tg.max_pool2d(y, 2).sum()
+
+    together = vmap(grad(loss), in_dims=(None, 0))(filters, images)
+    for i in range(5):
+        one = grad(loss)(filters, images[i])
+        np.testing.assert_allclose(together[i].numpy(), one.numpy(), rtol=1e-4, atol=1e-5)

@@ -16,6 +16,7 @@ from tinygrad_edu import func, nn
 from tinygrad_edu.derive.autograd import Function, grad
 from tinygrad_edu.errors import AnomalyError
 from tinygrad_edu.graph import node
+from tinygrad_edu.graph.tape import PAGE_SIZE
 from tinygrad_edu.graph.tensor import abstract
 
 
@@ -273,3 +274,79 @@ def test_training_finds_the_first_bad_step() -> None:
     with pytest.raises(AnomalyError, match=Path(__file__).name), tg.detect_anomaly():
         train()
     assert np.isfinite(model[0].weight.detach().numpy()).all()
+
+
+# ------------------------------------------------------------------------------ Values
+
+
+def test_the_line_of_a_value() -> None:
+    def program(x: tg.Value) -> tg.Value:
+        y = x * 2 - 6
+        z = y.log()  # here
+        return z - z
+
+    message = anomaly(program, tg.Value(1.0))
+    assert "log: the result, () float64, has nan" in message
+    assert "computed from, () float64, was finite" in message
+
+
+def test_an_infinite_value() -> None:
+    def program(x: tg.Value) -> tg.Value:
+        y = 1 / (x - 1)  # here
+        return y * 0
+
+    assert "div: the result, () float64, has inf" in anomaly(program, tg.Value(1.0))
+
+
+def test_infinite_leaves_and_numbers_may_be() -> None:
+    with tg.detect_anomaly():
+        x = tg.Value(math.inf)
+        assert (x + math.inf).minimum(3.0).data == 3.0
+        assert math.isnan(tg.Value(math.nan).data)
+
+
+def test_the_gradient_of_a_value() -> None:
+    def program(x: tg.Value) -> None:
+        y = x.sqrt()  # here
+        (y * 3).backward()
+
+    message = anomaly(program, tg.Value(0.0))
+    assert "backward of sqrt: the gradient of operand 0, () float64, has inf" in message
+
+
+def test_in_a_neuron_and_in_an_op_without_a_method() -> None:
+    neuron = tg.scalar.Neuron(2)
+    neuron.w[0].data, neuron.w[1].data = 1.0, -1.0
+
+    def program(x: float) -> tg.Value:
+        return neuron([tg.Value(x), tg.Value(x)])  # here
+
+    assert "weighted sum" in anomaly(program, math.inf)
+
+    def clamped(x: tg.Value) -> tg.Value:
+        return (x * 0).clamp(math.nan, 1.0)  # here
+
+    assert "clamp" in anomaly(clamped, tg.Value(1.0))
+
+
+def test_on_many_pages_and_not_any_more_afterwards() -> None:
+    def program(x: tg.Value) -> tg.Value:
+        y = x
+        for _ in range(2 * PAGE_SIZE):
+            y = y + 1.0
+        return (y * 0).log()  # here
+
+    anomaly(program, tg.Value(1.0))
+    assert (tg.Value(0.0).log() * 2).data == -math.inf
+
+
+def test_finite_values_are_as_without() -> None:
+    def program() -> tuple[float, float]:
+        x = tg.Value(0.5)
+        y = (x.tanh() * x + 2) ** 2
+        y.backward()
+        return y.data, x.grad
+
+    plain = program()
+    with tg.detect_anomaly():
+        assert program() == plain

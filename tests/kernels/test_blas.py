@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -123,3 +123,17 @@ def test_without_a_blas_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> No
     assert "no_such_cblas_sgemm" in blas.info()["reason"]
     with pytest.raises(blas.BlasError, match=r"np\.matmul"):
         blas.gemm(np.eye(2), np.eye(2), np.empty((2, 2)))
+
+
+@pytest.mark.parametrize("source", [blas._of_numpy, blas._loaded, blas._of_scipy])
+def test_every_way_to_a_library_ends_at_one_that_multiplies(
+    source: Callable[[], Iterator[ctypes.CDLL]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of them a build of NumPy and SciPy offers differs; whatever is found must be right."""
+    monkeypatch.setattr(blas, "_libraries", source)
+    for cached in (blas.find, blas._gemm_function):
+        monkeypatch.setattr(blas, cached.__name__, cached.__wrapped__)
+    if blas.find() is None:
+        pytest.skip("this one has no C interface")
+    a = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(blas.gemm(a, a.T.copy(), np.empty((2, 2))), a @ a.T)

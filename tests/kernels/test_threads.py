@@ -1,9 +1,14 @@
-"""BLAS threads are limited for small products, and given back."""
+"""The number of threads; BLAS has one for small products, and gets the others back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+import tinygrad_edu as tg
+from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.kernels import blas, threads
 
 
@@ -25,3 +30,32 @@ def test_threads_are_given_back_after_an_error() -> None:
     with pytest.raises(RuntimeError), threads.fitting(1.0):
         raise RuntimeError
     assert before is None or found.threads == before
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    chosen, number = threads.chosen, threads.get_num_threads()
+    yield
+    threads.set_num_threads(number)
+    threads.chosen = chosen
+
+
+@pytest.mark.usefixtures("as_before")
+def test_the_number_that_was_set_holds_for_blas() -> None:
+    found = blas.find()
+    tg.set_num_threads(1)
+    assert tg.get_num_threads() == 1
+    assert found is None or found.threads in (None, 1)
+    tg.set_num_threads(2)
+    assert tg.get_num_threads() == 2
+    with threads.fitting(1.0):
+        assert found is None or found.threads in (None, 1)
+    assert found is None or found.threads in (None, 2)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2", True, None])
+def test_other_numbers_are_refused(number: Any) -> None:
+    before = tg.get_num_threads()
+    with pytest.raises(ArgumentError, match="set_num_threads"):
+        tg.set_num_threads(number)
+    assert tg.get_num_threads() == before

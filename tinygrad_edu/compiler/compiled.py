@@ -14,6 +14,7 @@ from tinygrad_edu.compiler.arguments import Key, objects, signature, stand_ins
 from tinygrad_edu.compiler.entry import Entry, Results
 from tinygrad_edu.compiler.epoch import Batches, run_epoch
 from tinygrad_edu.compiler.host import Live
+from tinygrad_edu.compiler.lanes import CompiledValues
 from tinygrad_edu.compiler.lift import lift
 from tinygrad_edu.compiler.mutation import Locator, assigned_tensors
 from tinygrad_edu.compiler.program import Program
@@ -33,7 +34,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compile(step: F, *, gradients: bool = True) -> Compiled:
-    """The function as a program that is planned once and then runs without Python. ::
+    """The function as a program that is planned once and then runs without Python.
+
+    It is a function of tensors, or of Values: if one of its arguments is a `tg.Value` or holds one,
+    or if its code mentions a Value, a list of them, or something of `tg.scalar`. A function of
+    plain numbers, not arrays, that mentions nothing of this package is one of Values, too. ::
 
         @tg.compile
         def step(x, y):
@@ -60,16 +65,39 @@ def compile(step: F, *, gradients: bool = True) -> Compiled:
     ``p.numpy()`` and views of them are copies, so they keep the values they had. Results cannot be
     differentiated: call `backward` in the step.
 
+    A function of Values may assign their `data` and `grad` and call `backward` once; its result is
+    a Value for each Value, which has `backward`, too. Numbers and Values may change from call to
+    call. A NumPy array of shape (n, ...) stands for n samples: the function is written for one,
+    sees its numbers as Values in lists, and runs on all at once, in lanes of the vector registers,
+    in float32 if all floats in arrays are. What differs from sample to sample comes back as `Lanes`
+    with `data` and `backward()`; `tg.scalar.batch_mean` and `batch_sum` add up over the samples. ::
+
+        @tg.compile
+        def step(point, label, learning_rate):
+            loss = tg.scalar.batch_mean((1 - label * mlp(point)).relu())
+            mlp.zero_grad()
+            loss.backward()
+            for p in mlp.parameters():
+                p.data -= learning_rate * p.grad
+            return loss.data
+
+        step(points, labels, 0.1)  # arrays of shapes (n, 2) and (n,)
+
+    What such a function reads from lists and attributes is what it was when it was traced; another
+    object under a name that its text mentions makes another trace.
+
     Args:
-        step: Takes and returns tensors, or tuples, lists and dicts of them, and anything else.
+        step: Takes and returns tensors, or tuples, lists and dicts of them, and anything else; or
+            Values.
         gradients: Whether `.grad` is there afterwards when the step leaves it set. False saves the
-            memory and the time to write it: after a call it is then None.
+            memory and the time to write it: after a call it is then None. (Values have it always.)
 
     Raises (when called):
         TraceError: The function asks for values (a condition on data, `.item()`, printing), changes
             Python objects, or computes nothing; the message names the line and what to write
             instead. Model, optimizer and random numbers are as before.
         GradientError: An argument requires grad and is no leaf.
+        ShapeError, ArgumentError: Arrays of samples of different lengths, or without a sample.
     """
     return Compiled(step, gradients)
 
@@ -84,8 +112,12 @@ class Compiled:
         self._programs: dict[Key, list[Entry]] = {}
         self._last: tuple[Key, Entry] | None = None
         self._warned = False
+        self.values: CompiledValues | None = None
+        """What runs it, once it has proved to be a function of Values."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.values is not None:
+            return self.values(args, kwargs)
         if graph.tracer is not None or graph.watch is not None:
             return self.step(*args, **kwargs)  # part of a larger step, or a search for NaN
         arrays: list[np.ndarray] = []
@@ -93,6 +125,9 @@ class Compiled:
         last = self._last
         if last is not None and last[0] == key and last[1].ready():
             return last[1].run(arrays)
+        if not self._programs and of_values(self.step, args, kwargs):
+            self.values = CompiledValues(self.step)
+            return self.values(args, kwargs)
         return self.entry(key, args, kwargs).run(arrays)
 
     def epoch(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False) -> Any:
@@ -169,6 +204,16 @@ class Compiled:
             )
 
 
+def of_values(step: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function that is called so computes with Values, not with tensors."""
+    scan = Scan([("", step), *(("", x) for x in objects(args, kwargs))], lambda array: None)
+    if scan.names_values or scan.names_engine:
+        return scan.names_values
+    leaves = flatten((args, kwargs))[0]
+    arrays = any(isinstance(x, Tensor | np.ndarray | np.generic) for x in leaves)
+    return not arrays and any(type(x) in (int, float) for x in leaves)
+
+
 # ------------------------------------------------------------------------------ one trace
 
 
@@ -215,7 +260,8 @@ def trace(
     if not nodes and not lifted.program.updates and not tracer.host.has_effects:
         raise TraceError(
             "The step computes nothing that lasts: it returns no tensor and updates no parameter "
-            f"or buffer. Return the tensors you want.\n{_where(step)}"
+            "or buffer. Return the tensors you want; for a function of numbers, pass tg.Value(x)."
+            f"\n{_where(step)}"
         )
     return Entry(scan, tracer, lifted, arguments, results, planned(lifted.program))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygrad_edu.compiler.compiled import Compiled
 from tinygrad_edu.compiler.entry import Entry
+from tinygrad_edu.compiler.explained_values import ValuesExplanation, explained
 from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.errors import ArgumentError, DTypeError
 
@@ -109,9 +110,10 @@ class Explanation:
         return table
 
 
-def explain(compiled: Any, program: int = 0) -> Explanation:
+def explain(compiled: Any, program: int = 0) -> Explanation | ValuesExplanation:
     """What a compiled step runs: each instruction with the line it comes from, its shape, FLOP,
-    bytes and time, and the memory of all together. ``print(tg.explain(step))`` shows a table.
+    bytes and time, and the memory of all together. ``print(tg.explain(step))`` shows a table. Of a
+    function of Values it shows how many instructions there are, by op and by part.
 
     Args:
         compiled: What `tg.compile` returned, called once at least.
@@ -123,7 +125,9 @@ def explain(compiled: Any, program: int = 0) -> Explanation:
     """
     if not isinstance(compiled, Compiled):
         raise DTypeError(f"explain: needs what tg.compile returned, not {type(compiled).__name__}.")
-    programs = compiled.programs
+    programs: Sequence[Any] = (
+        compiled.programs if compiled.values is None else compiled.values.traces
+    )
     if not programs:
         raise ArgumentError(
             "explain: call the compiled step first; it is traced at its first call."
@@ -132,6 +136,8 @@ def explain(compiled: Any, program: int = 0) -> Explanation:
         raise ArgumentError(f"explain: there are {len(programs)} programs, no number {program}.")
     entry = programs[program]
     name = getattr(compiled, "__name__", "step")
+    if compiled.values is not None:
+        return explained(name, entry.replay.run)
     rows = _rows(entry)
     return Explanation(name, rows, entry.plan.arena_bytes, _separate_bytes(entry))
 

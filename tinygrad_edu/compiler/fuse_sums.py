@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_edu.compiler.recorded import Array, Program, kernels
+from tinygrad_edu.compiler.recorded import Array, Program
 from tinygrad_edu.graph.tape import code_of
+from tinygrad_edu.kernels import replay
 from tinygrad_edu.kernels.replay import DOT
 from tinygrad_edu.ops.elementwise import add, mul
 
@@ -22,13 +23,13 @@ def fuse_sums(program: Program, kind: Array | None = None) -> Program:
         phase += 2 * kind.astype(np.int64)
     uses = np.zeros(sources + n, np.int64)
     for column in program.operands():
-        kernels().count(column, uses)
+        replay.passes(n).count(column, uses)
     uses[list(program.rows.values())] += 1
     op, left, right, third = (column.copy() for column in (program.op, *program.operands()))
     row = np.arange(sources + n, dtype=np.int32)
     factor, other = np.zeros(n, np.int32), np.zeros(n, np.int32)
     codes = code_of(add), code_of(mul)
-    kept = kernels().fuse(
+    kept = replay.passes(n).fuse(
         *(op, left, right, third, phase, uses, sources, *codes, row, factor, other)
     )
     terms = int(np.max(third[:kept][op[:kept] == DOT], initial=0))

@@ -1,41 +1,39 @@
 """A traced function of Values, run on many samples at a time.
 
-What depends on no sample is computed once, in double precision (`replay.Run`). What does is
-computed in lanes (`kernels/lane_machine.py`), between the part that goes into it and the part that
-reads sums over the samples.
+What depends on no sample is computed once, in double precision. What does is computed in lanes
+(`kernels/lane_machine.py`), between the part that goes into it and the part that reads sums over
+the samples.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler import vector_reader
 from tinygrad_edu.compiler.fuse_sums import fuse_sums
 from tinygrad_edu.compiler.recorded import Array, Program
-from tinygrad_edu.compiler.replay import Run, Trace, as_slice, reached, spread
-from tinygrad_edu.compiler.vector_reader import arity
+from tinygrad_edu.compiler.replay import Run, Trace, spread
+from tinygrad_edu.compiler.vector_reader import arity, kernel
 from tinygrad_edu.errors import TraceError
 from tinygrad_edu.graph.tape import OPS
 from tinygrad_edu.graph.value import Value
 from tinygrad_edu.kernels import lane_machine
+from tinygrad_edu.kernels.driver import Field
+from tinygrad_edu.kernels.interpreter import Case, Table
 from tinygrad_edu.kernels.lane_machine import (
     DOT_MIXED,
     DOT_ROWS,
     DOT_SHARED,
     SHARE_BYTES,
     WIDTH,
-    Field,
 )
+from tinygrad_edu.kernels.lane_machine import Field as Lanes
 from tinygrad_edu.kernels.replay import COPY, DOT, MEAN, SUM
 
 DOTS = (DOT_SHARED, DOT_MIXED, DOT_ROWS)
-
-BLOCKS_OF_A_SUM = 64
-"""Blocks whose shares in a gradient are added up in the lanes' precision, before these sums are
-added in double precision."""
 
 BEFORE, LANES, SUMS, AFTER, LAST = range(5)
 """Parts of a program, in the order in which they run; LAST comes after `backward`."""
@@ -127,7 +125,6 @@ class LaneCode:
             op = None if code == COPY else OPS[code]
             columns = p.operands()[: 1 if op is None else arity(op)]
             whole = [int(column[i]) for column in columns]
-            code = lane_machine.COPY if op is None else code
         else:
             pairs, start = self._pairs(i), int(p.left[i])
             if all(not self._lane[a] and self._lane[b] for a, b in pairs):
@@ -158,52 +155,40 @@ class LaneCode:
         )
 
 
-@functools.cache
-def _machine(codes: frozenset[int], dtype: str) -> lane_machine.Machine:
-    """The machine for some ops of the table."""
-    cases = []
-    for code in sorted(codes):
-        op = OPS[code]
-        assert op is not None
-        partials = [*op.partials, *[None] * (arity(op) - len(op.partials))]
-        pulls = tuple(
-            None if partial is None else functools.partial(vector_reader.pull, op, i)
-            for i, partial in enumerate(partials)
-        )
-        value = functools.partial(vector_reader.value, op)
-        cases.append(lane_machine.Case(code, value, pulls))
-    return lane_machine.Machine(cases, dtype)
+def _kernels(codes: frozenset[int], dtype: str) -> tuple[int, int]:
+    """The passes on rows of samples, for some ops of the tape."""
+    forward, backward = (
+        functools.partial(_emitted, emit, dtype)
+        for emit in (lane_machine.forward, lane_machine.backward)
+    )
+    return (
+        kernel(f"lanes forward {dtype}", forward, codes),
+        kernel(f"lanes backward {dtype}", backward, codes),
+    )
+
+
+def _emitted(emit: Any, dtype: str, cases: Sequence[Case], name: str) -> str:
+    text: str = emit(cases, dtype, name)
+    return text
 
 
 class Memory:
     """The machine's memory for some number of samples."""
 
-    def __init__(self, samples: int, code: LaneCode, sums: int, dtype: str) -> None:
-        width = WIDTH[dtype]
-        self.samples, self.blocks = samples, -(-samples // width)
-        self.rows = rows = len(code.row)
-        self.value = _aligned((self.blocks, rows, width), dtype)
-        self.mask = _aligned((self.blocks, width), dtype)
-        self.mask.reshape(-1)[:samples] = 1.0
+    def __init__(self, count: int, columns: int, code: LaneCode, sums: int, dtype: str) -> None:
+        width, rows = WIDTH[dtype], len(code.row)
+        blocks = -(-count // width)
+        self.samples = np.zeros((count, columns), dtype)
+        self.value = _aligned((blocks, rows, width), dtype)
+        self.mask = _aligned((blocks, width), dtype)
+        self.mask.reshape(-1)[:count] = 1.0
         self.cotangent = _aligned((rows, width), dtype)
         self.share = _aligned((max(len(code.shared), 1), SHARE_BYTES), "uint8")
         self.sum = _aligned((max(sums, 1), width), "float64")
 
-    def fill(self, first: int, x: Array) -> None:
-        """Set rows, from the first on, to an array's columns; lanes without a sample repeat the
-        last one."""
-        width, (_, count) = self.value.shape[2], x.shape
-        whole, last = self.samples // width, first + count
-        packed = x[: whole * width].reshape(whole, width, count)
-        self.value[:whole, first:last] = packed.transpose(0, 2, 1)
-        if whole < self.blocks:
-            rest = self.samples - whole * width
-            self.value[whole, first:last, :rest] = x[whole * width :].T
-            self.value[whole, first:last, rest:] = x[-1, :, None]
-
     def read(self, row: int) -> Array:
         """A row's numbers, one for each sample."""
-        return self.value[:, row].reshape(-1)[: self.samples].copy()
+        return self.value[:, row].reshape(-1)[: len(self.samples)].copy()
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
@@ -214,127 +199,102 @@ def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
     return raw[offset : offset + count * size].view(dtype).reshape(shape)
 
 
-class LaneRun:
-    """A trace's program with samples in lanes: forward and backward."""
+class LaneRun(Run):
+    """A trace's program with samples in lanes."""
 
     def __init__(self, trace: Trace, inputs: Sequence[Value], dtype: str) -> None:
         self.dtype, rows = dtype, _leaf_rows(trace.program)
-        used = [rows[x] for x in inputs if x in rows]
-        self.inputs = [x for x in inputs if x in rows]
-        moved, part = in_parts(trace.program, used)
-        self.program = program = fuse_sums(moved, part)
-        self.run = Run(program)
+        used = {i: rows[x] for i, x in enumerate(inputs) if x in rows}
+        moved, part = in_parts(trace.program, list(used.values()))
+        program = fuse_sums(moved, part)
+        super().__init__(program, dtype)
         self.lane = np.zeros(program.sources + len(program.op), np.uint8)
-        self.lane[used] = 1
+        self.lane[list(used.values())] = 1
         spread(program, self.lane, MEAN, SUM)
-        n, lanes = len(program.op), np.flatnonzero(self.lane[program.sources :])
+        lanes = np.flatnonzero(self.lane[program.sources :])
         sums = np.flatnonzero((program.op == MEAN) | (program.op == SUM))
         self._before = int(min([*lanes[:1], *sums[:1], program.split]))
-        self._lanes_end = self._before + len(lanes)
-        self._sums_end = self._lanes_end + len(sums)
-        self._end = n
-        self.code = LaneCode(program, slice(self._before, self._lanes_end), self.lane, used)
-        self._means = (program.op[sums] == MEAN).tolist()
-        self._sum_rows = (program.sources + sums).tolist()
+        self._end = self._before + len(lanes)
+        part_of_lanes = slice(self._before, self._end)
+        self.code = LaneCode(program, part_of_lanes, self.lane, list(used.values()))
+        self._means = program.op[sums] == MEAN
+        self._shared = np.zeros(len(self.code.shared) + 1, dtype)
+        self._gradient = np.zeros(len(self.code.shared) + 1)
+        self._total, self._seed = np.zeros(len(sums) + 1), np.zeros(len(sums) + 1, dtype)
+        self._divisor = np.ones(len(sums))
         self._summed = np.array([self.code.row[int(row)] for row in program.left[sums]], np.int32)
-        self._shared_rows = as_slice(np.array(list(self.code.shared), np.int64))
-        self._shared_count = count = len(self.code.shared)
-        spreads = self.code.spread
-        self._spread_row = np.array([self.code.row[row] for row in spreads], np.int32)
-        self._spread_from = np.array(list(spreads.values()), np.int32)
-        self._shared, self._gradient = np.zeros(count + 1, dtype), np.zeros(count + 1)
-        self._sums, self._seeds = np.zeros(len(sums) + 1), np.zeros(len(sums) + 1, dtype)
-        codes = {int(op) for op in self.code.op} - {*DOTS, lane_machine.COPY}
-        self._machine = _machine(frozenset(codes), dtype)
-        self._reached: dict[int, tuple[Array, int]] = {}
-        self._seed_row = np.zeros(1, np.int32)
-        self._memory: Memory | None = None
-        self._table = np.zeros(len(Field), np.int64)
-        self._address, self._op = self._table.ctypes.data, self.code.op.ctypes.data
-        self._many, self._one = self._summed.ctypes.data, self._seed_row.ctypes.data
+        self._in_lanes: dict[int, Array] = {}
+        self._memory_of: Memory | None = None
+        self._lanes_table = self._table_of_lanes()
+        self._describe(list(used), len(inputs), (program.sources + sums).astype(np.int32))
 
-    # -------------------------------------------------------------------------- forward
+    def _table_of_lanes(self) -> Table:
+        code, table, field = self.code, Table(Lanes), Lanes
+        arrays = (code.op, *code.columns, *code.terms)
+        entries = (field.OP, field.LEFT, field.RIGHT, field.THIRD, field.FACTOR, field.OTHER)
+        for entry, array in zip(entries, arrays, strict=True):
+            table[entry] = array
+        table[field.COUNT], table[field.SOURCES] = len(code.op), code.sources
+        table[field.SPREAD_ROW] = np.array([code.row[row] for row in code.spread], np.int32)
+        table[field.SPREAD_FROM] = np.array(list(code.spread.values()), np.int32)
+        table[field.SPREADS] = len(code.spread)
+        table[field.SUM_ROW], table[field.SUMS] = self._summed, len(self._summed)
+        table[field.SEED_ROW], table[field.SEEDS] = self._summed, len(self._summed)
+        table[field.ROWS], table[field.SHARED_COUNT] = len(code.row), len(code.shared)
+        table[field.SHARED], table[field.GRADIENT] = self._shared, self._gradient
+        table[field.TOTAL], table[field.SEED] = self._total, self._seed
+        return table
 
-    def memory(self, samples: int) -> Memory:
-        """The memory for so many samples, the table pointing to it."""
-        if self._memory is None or self._memory.samples != samples:
-            memory = self._memory = Memory(samples, self.code, len(self._sum_rows), self.dtype)
-            code, table = self.code, self._table
-            left, right, third = code.columns
-            factor, other = code.terms
-            arrays: dict[Field, Array] = {
-                **{Field.OP: code.op, Field.LEFT: left, Field.RIGHT: right, Field.THIRD: third},
-                **{Field.FACTOR: factor, Field.OTHER: other, Field.SHARED: self._shared},
-                **{Field.SPREAD_ROW: self._spread_row, Field.SPREAD_FROM: self._spread_from},
-                **{Field.VALUE: memory.value, Field.MASK: memory.mask, Field.SUM: memory.sum},
-                **{Field.SUM_ROW: self._summed, Field.COTANGENT: memory.cotangent},
-                **{Field.SHARE: memory.share, Field.GRADIENT: self._gradient},
-                **{Field.TOTAL: self._sums, Field.SEED: self._seeds},
-            }
-            for field, array in arrays.items():
-                table[field] = array.ctypes.data
-            table[Field.COUNT], table[Field.SOURCES] = len(code.op), code.sources
-            table[Field.SPREADS], table[Field.SUMS] = len(self._spread_row), len(self._summed)
-            table[Field.ROWS], table[Field.SHARED_COUNT] = memory.rows, self._shared_count
-            table[Field.BLOCK_BYTES] = memory.value.strides[0]
-        return self._memory
+    def _describe(self, used: list[int], columns: int, sums: Array) -> None:
+        """Tell the driver about the lanes."""
+        table, codes = self.table, {int(op) for op in self.code.op} - {*DOTS, COPY}
+        forward, backward = _kernels(frozenset(codes), self.dtype)
+        table[Field.LANES] = self._lanes_table
+        table[Field.LANES_FORWARD], table[Field.LANES_BACKWARD] = forward, backward
+        table[Field.BEFORE], table[Field.AFTER] = self._before, self._end + len(sums)
+        table[Field.COLUMN], table[Field.INPUTS] = np.array(used, np.int32), len(used)
+        table[Field.COLUMNS] = columns
+        table[Field.SHARED], table[Field.SHARED_COUNT] = self._shared, len(self.code.shared)
+        table[Field.SHARED_FROM] = np.array(list(self.code.shared), np.int32)
+        table[Field.SUM_ROW], table[Field.SUMS], table[Field.TOTAL] = sums, len(sums), self._total
+        table[Field.DIVISOR], table[Field.SEED] = self._divisor, self._seed
+        table[Field.GRADIENT] = self._gradient
+
+    def samples(self, count: int, columns: int) -> Array:
+        """Where the numbers of so many samples are to be put, a row for each."""
+        memory = self._memory_of
+        if memory is None or len(memory.samples) != count:
+            memory = self._memory_of = Memory(
+                count, columns, self.code, len(self._summed), self.dtype
+            )
+            table, lanes = self.table, self._lanes_table
+            self._divisor[self._means] = count
+            table[Field.SAMPLE], table[Field.SAMPLES] = memory.samples, count
+            table[Field.BLOCKS] = len(memory.value)
+            lanes[Lanes.VALUE], lanes[Lanes.BLOCK_BYTES] = memory.value, memory.value.strides[0]
+            lanes[Lanes.MASK], lanes[Lanes.SUM] = memory.mask, memory.sum
+            lanes[Lanes.COTANGENT], lanes[Lanes.SHARE] = memory.cotangent, memory.share
+        return memory.samples
 
     def read(self, row: int) -> Array:
-        """The numbers of a row of the program."""
-        assert self._memory is not None
-        return self._memory.read(self.code.row[row])
+        """The numbers of a row of the program, one for each sample."""
+        assert self._memory_of is not None
+        return self._memory_of.read(self.code.row[row])
 
-    def forward(self, arrays: Sequence[Array], samples: int) -> None:
-        """Everything before `backward`, for the inputs' numbers: the columns of the arrays."""
-        run, memory, first = self.run, self.memory(samples), 0
-        for x in arrays:
-            memory.fill(first, x)
-            first += x.shape[1]
-        run.forward(0, self._before)
-        self._shared[: self._shared_count] = run.value[self._shared_rows]
-        self._table[Field.FIRST_BLOCK], self._table[Field.LAST_BLOCK] = 0, memory.blocks
-        self._machine.forward(self._address)
-        for k, row in enumerate(self._sum_rows):
-            run.value[row] = self._sums[k] / samples if self._means[k] else self._sums[k]
-        run.forward(self._sums_end, self.program.split)
-
-    # -------------------------------------------------------------------------- backward
-
-    def backward(self, root: int) -> None:
-        """The derivatives by shared numbers, in `run.cotangent`, of the number in a row; of its
-        sum over the samples if it has many."""
-        run, memory = self.run, self._memory
-        assert memory is not None
-        run.cotangent[:] = 0.0
-        if self.lane[root]:
-            self._seeds[0], self._seed_row[0] = 1.0, self.code.row[root]
-            self._table[Field.SEED_ROW] = self._one
-            self._table[Field.SEEDS] = 1
-        else:
-            run.cotangent[root] = 1.0
-            run.pull(root, self._sums_end, self.program.split)
-            for k, row in enumerate(self._sum_rows):
-                found = run.cotangent[row]
-                self._seeds[k] = found / memory.samples if self._means[k] else found
-            self._table[Field.SEED_ROW] = self._many
-            self._table[Field.SEEDS] = len(self._summed)
-        self._pull_lanes(root, memory)
-        run.pull(root, 0, self._before)
-
-    def _pull_lanes(self, root: int, memory: Memory) -> None:
-        if root not in self._reached:
-            part = slice(self._before, self._lanes_end)
-            op = np.where(reached(self.program, [root])[part], self.code.op, 0)
-            op = op.astype(np.uint8)
-            self._reached[root] = op, op.ctypes.data
-        table, machine = self._table, self._machine
-        table[Field.OP] = self._reached[root][1]
-        for first in range(0, memory.blocks, BLOCKS_OF_A_SUM):
-            table[Field.FIRST_BLOCK] = first
-            table[Field.LAST_BLOCK] = min(first + BLOCKS_OF_A_SUM, memory.blocks)
-            machine.backward(self._address)
-            self.run.cotangent[self._shared_rows] += self._gradient[: self._shared_count]
-        table[Field.OP] = self._op
+    def differentiate(self, root: int) -> None:
+        """Say of which row `drive` shall find the derivatives: of the sum over the samples, if it
+        has a number for each."""
+        super().differentiate(root)
+        if root not in self._in_lanes:
+            part = slice(self._before, self._end)
+            op = np.where(self._reached[root][part] > 0, self.code.op, 0)
+            self._in_lanes[root] = op.astype(np.uint8)
+        lanes, inside = self._lanes_table, bool(self.lane[root])
+        lanes[Lanes.REACHED], self.table[Field.IN_LANES] = self._in_lanes[root], inside
+        rows = np.array([self.code.row[root]], np.int32) if inside else self._summed
+        lanes[Lanes.SEED_ROW], lanes[Lanes.SEEDS] = rows, len(rows)
+        if inside:
+            self._seed[0] = 1.0
 
 
 def _leaf_rows(program: Program) -> dict[Value, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from tinygrad_edu.compiler.recorded import Array
 from tinygrad_edu.compiler.replay import Replay, Trace
 from tinygrad_edu.errors import GradientError
 from tinygrad_edu.graph.value import Value
+from tinygrad_edu.kernels.driver import BACKWARD
 
 
 class Lanes:
@@ -39,35 +41,35 @@ class Lanes:
 class LaneReplay(Replay):
     """A trace as a function of arrays and of the numbers that its leaves have."""
 
+    run: LaneRun
+
     def __init__(self, trace: Trace, inputs: Sequence[Value], dtype: str) -> None:
-        self._lanes = LaneRun(trace, inputs, dtype)
-        used = [i for i, x in enumerate(inputs) if x in self._lanes.inputs]
-        self._used = None if len(used) == len(inputs) else used
-        super().__init__(trace, self._lanes.run)
+        self._columns = len(inputs)
+        self._places: list[Array] = []
+        super().__init__(trace, LaneRun(trace, inputs, dtype))
 
     def run_on(self, arrays: Sequence[Any], standing_for: dict[Value, Value]) -> list[Any]:
         """Run it on the samples in arrays; the results."""
-        self._samples = n = len(arrays[0])
-        columns = [np.asarray(x, self._lanes.dtype).reshape(n, -1) for x in arrays]
-        if self._used is not None:
-            columns = [np.concatenate(columns, axis=1)[:, self._used]]
-        self._columns = columns
+        samples, first = self.run.samples(len(arrays[0]), self._columns), 0
+        self._places = []
+        for x in arrays:
+            columns = math.prod(x.shape[1:])
+            self._places.append(
+                samples[:, first : first + columns] if x.ndim > 1 else samples[:, first]
+            )
+            first += columns
+        self.put([x.reshape(len(x), -1) if x.ndim > 1 else x for x in arrays])
         return self.run_once(standing_for)
 
-    def _complete(self) -> None:
-        self._lanes.forward(self._columns, self._samples)
-        if self._root is not None:
-            self._lanes.backward(self._root)
-            self._run.hand_over()
-        self._run.forward(self._run.program.split, len(self._run.program.op))
+    def put(self, arrays: Sequence[Any]) -> None:
+        """Give it other numbers of as many samples: arrays with one axis or two."""
+        for place, x in zip(self._places, arrays, strict=True):
+            place[...] = x
 
     def _result(self, x: Any, row: int | None, standing_for: dict[Value, Value]) -> Any:
-        if row is None or x in self._numbers:
+        if row is None or x in self._numbers or not self.run.lane[row]:
             return super()._result(x, row, standing_for)
-        backward = self._backward(row, standing_for)
-        if not self._lanes.lane[row]:
-            return super()._result(x, row, standing_for)
-        return Lanes(self._lanes.read(row), backward)
+        return Lanes(self.run.read(row), self._backward(row, standing_for))
 
     def _backward(self, row: int, standing_for: dict[Value, Value]) -> Callable[[], None]:
         call = self._calls
@@ -78,7 +80,9 @@ class LaneReplay(Replay):
                     "compile: the function has been called again, and what this call computed is "
                     "gone; run backward before the next call."
                 )
-            self._lanes.backward(row)
-            self._run.accumulate(standing_for)
+            self.run.differentiate(row)
+            self.run.drive(BACKWARD)
+            self._set_root()
+            self.run.accumulate(standing_for)
 
         return backward

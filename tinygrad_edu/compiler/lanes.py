@@ -1,4 +1,4 @@
-"""`compile` for functions of Values: traced once, replayed in native code ever after."""
+"""`tg.compile` for functions of Values: traced once, replayed in native code ever after."""
 
 from __future__ import annotations
 
@@ -18,80 +18,74 @@ from tinygrad_edu.derive.pytree import flatten, outline
 from tinygrad_edu.errors import ArgumentError, GradientError, ShapeError
 from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.recording import is_number
+from tinygrad_edu.graph.resident import cells, settle
 from tinygrad_edu.graph.value import Value
 
 
-def compile_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, replayed in native code.
+class CompiledValues:
+    """A function of Values and its traces, by what is part of them (`tg.compile` is its interface).
 
-    Its first call traces it; later ones replay the trace with the numbers that the arguments, and
-    the Values that the function uses, have then. Arguments may be
-
-    * numbers, Values, and lists, tuples and dicts of them;
-    * NumPy arrays of shape (n, ...), of which the function sees one entry, as Values in lists. It
-      runs for all n samples at once, in lanes: in float32 if all floats are, else in float64;
-    * anything else, which becomes a part of the trace: another object makes another trace, and so
-      does another object under a name that the function's text mentions. What it reads deeper, from
-      lists and attributes, is what it was when the function was traced.
-
-    The function may read and assign `data` and `grad` and call `backward` once: a whole training
-    step. `scalar.batch_mean` and `batch_sum` add up over the samples.
-
-    Returns what the function returns, with a Value for each Value, or, for those that differ from
-    sample to sample, a `Lanes`. Both have `data` and `backward()`.
-
-    Raises `TraceError`, when it traces, for what would decide by a Value's number.
-
-    >>> w = Value(2.0)
-    >>> square = compile_values(lambda x: (w * x) * (w * x))
-    >>> y = square(3.0)
-    >>> y.backward()
-    >>> y.data, w.grad
-    (36.0, 36.0)
+    Numbers and Values among the arguments are fed to a trace, and so are arrays of samples.
+    Anything else belongs to it: another object makes another trace, and so does another object
+    under a name that the function's text mentions.
     """
-    compiled = _Compiled(function)
-
-    @functools.wraps(function)
-    def replay(*args: Any, **kwargs: Any) -> Any:
-        return compiled(args, kwargs)
-
-    return replay
-
-
-class _Compiled:
-    """A function and its traces, by what is part of them."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._names = list(_names(function))
         self._traces: dict[Any, _Traced] = {}
-        self._recent: dict[Any, _Traced] = {}
         self._meaning: list[Any] = []
+        self._last: tuple[Any, _Traced] = ((), None)  # type: ignore[assignment]
+
+    @property
+    def traces(self) -> list[_Traced]:
+        """All there are, the last used one first."""
+        return sorted(self._traces.values(), key=lambda traced: traced is not self._last[1])
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if modes.state.watcher is not None:  # part of a larger function that is being traced
+            return self._function(*args, **kwargs)
         meaning = [read() for read in self._names]
-        if len(self._meaning) != len(meaning) or not all(map(is_, meaning, self._meaning)):
-            self._recent.clear()
-            self._meaning = meaning
-        kinds = None if kwargs else tuple(map(_kind, args))
-        traced = self._recent.get(kinds)
-        if traced is not None:  # arguments without lists or objects, of the kinds of a call before
-            return traced(args)
+        kinds, traced = self._last
+        if (
+            traced is not None
+            and len(kinds) == len(args)
+            and not kwargs
+            and all(map(is_, meaning, self._meaning))
+            and all(map(_is_again, args, kinds))
+        ):
+            return traced.again(args)
+        return self._other(args, kwargs, meaning)
+
+    def _other(self, args: tuple[Any, ...], kwargs: dict[str, Any], meaning: list[Any]) -> Any:
+        """A call that is not like the last one."""
         leaves, rebuild = flatten((args, kwargs))
         key = outline((args, kwargs)), tuple(map(_part, leaves)), tuple(map(_Same, meaning))
         traced = self._traces.get(key)
         if traced is None:
             traced = self._traces[key] = _Traced(self._function, leaves, rebuild)
-        if kinds is not None and None not in kinds:
-            self._recent[kinds] = traced
-        return traced(leaves)
+        result = traced(leaves)
+        kinds = tuple(map(_kind, args))
+        self._meaning = meaning
+        self._last = ((_NEVER,) if kwargs or None in kinds else kinds), traced
+        return result
+
+
+_NEVER = (None, None, None)
+"""The kind of no argument."""
 
 
 def _kind(x: Any) -> Any:
-    """What a trace depends on, of the most frequent arguments; None for all others."""
-    if x.__class__ is np.ndarray:
-        return x.shape[1:], x.dtype, x.ndim > 0
-    return x.__class__ if x.__class__ in (float, int) else None
+    """What to recognise a frequent argument by; None for all others."""
+    if x.__class__ is np.ndarray and x.ndim in (1, 2):
+        return x.__class__, x.shape, x.dtype
+    return (x.__class__, None, None) if x.__class__ in (float, int) else None
+
+
+def _is_again(x: Any, kind: tuple[Any, Any, Any]) -> bool:
+    if x.__class__ is not kind[0]:
+        return False
+    return kind[1] is None or (x.shape == kind[1] and x.dtype is kind[2])
 
 
 def _part(x: Any) -> Any:
@@ -157,16 +151,27 @@ class _Traced:
         with modes.watched_by(watch), modes.enable_grad():
             results, self._rebuild = flatten(function(*positional, **named))
             trace = Trace(watch, results)
-        self._replay: Any
+        self.replay: Any
         if self._arrays:
             from tinygrad_edu.compiler.lane_replay import LaneReplay
 
             lanes = [leaf for i in self._arrays for leaf in self._leaves[i]]
-            self._replay = LaneReplay(trace, lanes, _precision([given[i] for i in self._arrays]))
+            self.replay = LaneReplay(trace, lanes, _precision([given[i] for i in self._arrays]))
         else:
-            self._replay = Replay(trace)
+            self.replay = Replay(trace)
         self._assigned = {leaf for leaf, _ in trace.data}
         self._own = {id(leaf) for leaf in trace.program.leaves}
+        leaves = [self._leaves[i][0] for i in self._numbers]
+        self._cells = list(zip(self._numbers, settle(leaves).tolist(), strict=True))
+
+    def again(self, args: Sequence[Any]) -> Any:
+        """A call with arguments like those of the last one, numbers and arrays only."""
+        data = cells.data
+        for i, cell in self._cells:
+            data[cell] = args[i]
+        if self._arrays:
+            self.replay.put([args[i] for i in self._arrays])
+        return self._rebuild(self.replay.run_once({}))
 
     def __call__(self, given: Sequence[Any]) -> Any:
         standing_for: dict[Value, Value] = {}
@@ -186,7 +191,7 @@ class _Traced:
 
     def _run(self, given: Sequence[Any], standing_for: dict[Value, Value]) -> list[Any]:
         if not self._arrays:
-            results: list[Any] = self._replay.run_once(standing_for)
+            results: list[Any] = self.replay.run_once(standing_for)
             return results
         arrays = [given[i] for i in self._arrays]
         if len({len(x) for x in arrays}) > 1:
@@ -196,7 +201,7 @@ class _Traced:
             )
         if not len(arrays[0]):
             raise ArgumentError("compile: there is no sample in the arrays.")
-        results = self._replay.run_on(arrays, standing_for)
+        results = self.replay.run_on(arrays, standing_for)
         return results
 
     def _check(self, x: Value) -> None:

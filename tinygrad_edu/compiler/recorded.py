@@ -6,8 +6,6 @@ numbers of leaves, grads, and derivatives that `backward` finds on the way.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +14,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.watch import COTANGENT, DATA, GRAD, MEAN, SUM, Place, Watch
 from tinygrad_edu.errors import TraceError
-from tinygrad_edu.graph import text
-from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
+from tinygrad_edu.graph.tape import CONSTANT, SOURCE, Records
 from tinygrad_edu.graph.value import Result, Value
 from tinygrad_edu.kernels import replay
 
@@ -66,18 +63,6 @@ class Program:
         return self.op, *self.operands(), self.factor, self.other
 
 
-@functools.cache
-def kernels() -> Any:
-    """The compiled passes, for every op on the tape."""
-    cases = []
-    for code, op in enumerate(OPS):
-        if op is not None:
-            xs = [f"x{i}" for i in range(len(inspect.signature(op.rule).parameters) - 1)]
-            pulls = tuple(text.pull(op, i, "g", "y", xs) for i in range(len(xs)))
-            cases.append(replay.Case(op.name, code, text.rule(op, xs), pulls))
-    return replay.load(tuple(cases), text.primitives())
-
-
 class Extraction:
     """The walk from what is wanted back to the sources, page by page, then to a program."""
 
@@ -112,7 +97,8 @@ class Extraction:
     def _visit(self, records: Records) -> None:
         self._changed.discard(records)
         marks = self._marks[records]
-        kernels().mark(records.op, records.left, records.right, records.third, marks)
+        passes = replay.passes(int(np.count_nonzero(records.op)))
+        passes.mark(records.op, records.left, records.right, records.third, marks)
         for position in np.flatnonzero(marks & (records.op == SOURCE)).tolist():
             origin = records.imports.get(position)
             if origin is not None:

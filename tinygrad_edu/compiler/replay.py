@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.compiler.fuse_sums import fuse_sums
-from tinygrad_edu.compiler.recorded import Array, Extraction, Program, kernels
+from tinygrad_edu.compiler.recorded import Array, Extraction, Program
+from tinygrad_edu.compiler.vector_reader import kernel
 from tinygrad_edu.compiler.watch import COTANGENT, DATA, GRAD, Watch
 from tinygrad_edu.errors import GradientError
 from tinygrad_edu.graph.resident import cells, settle
+from tinygrad_edu.graph.tape import OPS
 from tinygrad_edu.graph.value import Value
+from tinygrad_edu.kernels import driver, scalar_machine
+from tinygrad_edu.kernels import replay as structure
+from tinygrad_edu.kernels.driver import BACKWARD, FINISH, FORWARD, Field
+from tinygrad_edu.kernels.interpreter import Table
 from tinygrad_edu.kernels.replay import COPY
+from tinygrad_edu.kernels.scalar_machine import Field as Scalars
 
 
 class Trace:
@@ -39,93 +48,139 @@ def _as_value(x: Value | float) -> Value:
 
 
 class Run:
-    """A program with memory of its own, in double precision. Forward, arithmetic gives the bits
-    that the operations give one by one."""
+    """A program with memory of its own, in double precision, and the driver that runs it.
 
-    def __init__(self, program: Program) -> None:
+    Forward, arithmetic gives the bits that the operations give one by one."""
+
+    def __init__(self, program: Program, dtype: str = "float64") -> None:
         self.program = program
         rows = program.sources + len(program.op)
         self.value, self.cotangent = np.zeros(rows), np.zeros(rows)
         self.value[: len(program.constants)] = program.constants
-        self._wanted = np.zeros(rows, np.uint8)
         first = program.first("leaves")
         self._leaves = slice(first, first + len(program.leaves))
-        first = program.first("grads")
-        self._grads = slice(first, first + len(program.grads))
-        first = program.first("cotangents")
-        self._cotangents = slice(first, first + len(program.cotangents))
-        row_of = {leaf: self._leaves.start + i for i, leaf in enumerate(program.leaves)}
-        self._of = np.array([row_of.get(leaf, 0) for leaf in program.cotangents], np.int64)
-        self._wanted[self._leaves] = 1
-        spread(program, self._wanted, COPY, COPY)
-        self._code = program.code()
-        self._leaf_cells = as_slice(settle(program.leaves))
-        self._grad_cells = as_slice(settle(program.grads))
+        self._leaf_cells, self._grad_cells = settle(program.leaves), settle(program.grads)
         self._reached: dict[int, Array] = {}
+        self._scalars = self._scalar_table()
+        self.table = self._driver_table()
+        self._drive = _Entry(driver.address(dtype))
+        self._address, self._mode = self.table.address, 0
+        self._memory: tuple[Any, Any] = (None, None)
 
-    def load(self) -> None:
-        """Read the leaves' numbers and grads."""
-        self.value[self._leaves] = cells.data[self._leaf_cells]
-        if self.program.grads:
-            self.value[self._grads] = cells.grad[self._grad_cells]
+    def _scalar_table(self) -> Table:
+        program, table, field = self.program, Table(Scalars), Scalars
+        code = (field.OP, field.LEFT, field.RIGHT, field.THIRD, field.FACTOR, field.OTHER)
+        for entry, column in zip(code, program.code(), strict=True):
+            table[entry] = column
+        wanted = np.zeros(len(self.value), np.uint8)
+        wanted[self._leaves] = 1
+        spread(program, wanted, COPY, COPY)
+        table[field.SOURCES], table[field.WANTED] = program.sources, wanted
+        table[field.VALUE], table[field.COTANGENT] = self.value, self.cotangent
+        return table
+
+    def _driver_table(self) -> Table:
+        program, table = self.program, Table(Field)
+        forward, backward = _scalar_kernels(len(OPS))
+        table[Field.SCALARS], table[Field.ROWS] = self._scalars, len(self.value)
+        table[Field.SCALARS_FORWARD], table[Field.SCALARS_BACKWARD] = forward, backward
+        table[Field.VALUE], table[Field.COTANGENT] = self.value, self.cotangent
+        table[Field.BEFORE] = table[Field.AFTER] = table[Field.SPLIT] = program.split
+        table[Field.COUNT] = len(program.op)
+        table[Field.LEAF_ROW], table[Field.LEAVES] = self._leaves.start, len(program.leaves)
+        table[Field.GRAD_ROW], table[Field.GRADS] = program.first("grads"), len(program.grads)
+        table[Field.LEAF_CELL] = self._leaf_cells.astype(np.int32)
+        table[Field.GRAD_CELL] = self._grad_cells.astype(np.int32)
+        row_of = {leaf: self._leaves.start + i for i, leaf in enumerate(program.leaves)}
+        found = [row_of.get(leaf, 0) for leaf in program.cotangents]
+        table[Field.FOUND_ROW], table[Field.FOUND] = program.first("cotangents"), len(found)
+        table[Field.FOUND_FROM] = np.array(found, np.int32)
+        return table
+
+    def assigns(self, data: Assigned, grad: Assigned) -> None:
+        """What the end of a step writes: Values, and the rows their data, or grad, is set to."""
+        table = self.table
+        cells_and_rows = [(settle(leaves), rows) for leaves, rows in (data, grad)]
+        (
+            (table[Field.DATA_CELL], table[Field.DATA_FROM]),
+            (table[Field.GRAD_TO], table[Field.GRAD_FROM]),
+        ) = ((into.astype(np.int32), np.array(rows, np.int32)) for into, rows in cells_and_rows)
+        table[Field.DATAS], table[Field.GRADS_TO] = len(data[1]), len(grad[1])
+
+    def drive(self, mode: int) -> None:
+        """Run some parts of the program."""
+        if self._memory[0] is not cells.data or self._memory[1] is not cells.grad:
+            self._memory = cells.data, cells.grad
+            self.table[Field.DATA], self.table[Field.GRAD] = self._memory
+        if mode != self._mode:
+            self.table[Field.MODE] = self._mode = mode
+        self._drive(self._address)
+
+    def differentiate(self, root: int) -> None:
+        """Say of which row `drive` shall find the derivatives."""
+        if root not in self._reached:
+            mask = reached(self.program, [root])
+            self._reached[root] = np.where(mask, self.program.op, 0).astype(np.uint8)
+        self._scalars[Scalars.REACHED] = self._reached[root]
+        self.table[Field.ROOT] = root
 
     def sources(self) -> Array:
-        """What `load` read."""
-        return self.value[len(self.program.constants) : self._cotangents.start].copy()
+        """What it read of Values."""
+        return self.value[len(self.program.constants) : self._end_of_grads].copy()
 
-    def restore(self, sources: Array) -> None:
-        """Have it read that again."""
-        self.value[len(self.program.constants) : self._cotangents.start] = sources
+    def repeat(self, sources: Array, mode: int) -> None:
+        """Run with what was read before, and change no Value."""
+        self.value[len(self.program.constants) : self._end_of_grads] = sources
+        table = self.table
+        counts = (Field.LEAVES, Field.GRADS, Field.DATAS, Field.GRADS_TO)
+        before = [table[field] for field in counts]
+        for field in counts:
+            table[field] = 0
+        self.drive(mode)
+        for field, count in zip(counts, before, strict=True):
+            table[field] = count
+
+    @property
+    def _end_of_grads(self) -> int:
+        return self.program.first("cotangents")
 
     def accumulate(self, standing_for: dict[Value, Value]) -> None:
-        """Add the derivatives that `backward` found to the grad of the leaves, or of what they
-        stand for."""
+        """Add the derivatives that were found to the grad of the leaves, or of what they stand
+        for."""
         found = self.cotangent[self._leaves]
         cells.grad[self._leaf_cells] += found
         for leaf, derivative in zip(self.program.leaves, found.tolist(), strict=True):
             if leaf in standing_for:
                 standing_for[leaf]._grad += derivative
 
-    def forward(self, start: int, stop: int) -> None:
-        """Compute some instructions."""
-        if start < stop:
-            kernels().forward(*self._code, self.value, self.program.sources, start, stop)
 
-    def backward(self, root: int) -> None:
-        """The derivatives of the number in a row by all others, in `cotangent`."""
-        self.cotangent[:] = 0.0
-        self.cotangent[root] = 1.0
-        self.pull(root, 0, max(root - self.program.sources + 1, 0))
+Assigned = tuple[Sequence[Value], Sequence[int]]
 
-    def pull(self, root: int, start: int, stop: int) -> None:
-        """Pull the cotangents of some instructions, as far as the root depends on them, back to
-        their operands."""
-        if start < stop:
-            memory = self.value, self.cotangent, self._wanted, self._reach(root)
-            kernels().reverse(*self._code, *memory, self.program.sources, start, stop)
+# The GIL is kept: a step takes microseconds, and Values must not change while it reads them.
+_Entry = ctypes.PYFUNCTYPE(None, ctypes.c_int64)
 
-    def _reach(self, root: int) -> Array:
-        """The instructions that a row depends on. Others must not take part: their derivatives may
-        be infinite, and 0 times that is nan."""
-        if root not in self._reached:
-            self._reached[root] = reached(self.program, [root])
-        return self._reached[root]
 
-    def hand_over(self) -> None:
-        """Give the derivatives by leaves to the instructions that come after `backward`."""
-        self.value[self._cotangents] = self.cotangent[self._of]
+@functools.cache
+def _scalar_kernels(ops: int) -> tuple[int, int]:
+    """The passes on one sample, for the ops that the tape has so far."""
+    codes = [code for code in range(ops) if OPS[code] is not None]
+    return (
+        kernel("scalars forward", scalar_machine.forward, codes),
+        kernel("scalars backward", scalar_machine.backward, codes),
+    )
 
 
 def spread(program: Program, flags: Array, first: int, last: int) -> None:
     """Give the flags of rows to all that is computed of them, except by codes first ... last."""
-    kernels().spread(*program.code(), flags, program.sources, first, last)
+    structure.passes(len(program.op)).spread(*program.code(), flags, program.sources, first, last)
 
 
 def reached(program: Program, roots: Sequence[int]) -> Array:
-    """1 for the instructions that some rows depend on."""
+    """1 for the instructions that some rows depend on. Others must not take part in derivatives:
+    theirs may be infinite, and 0 times that is nan."""
     marks = np.zeros(program.sources + len(program.op), np.uint8)
     marks[list(roots)] = 1
-    kernels().reach(*program.code(), marks, program.sources)
+    structure.passes(len(program.op)).reach(*program.code(), marks, program.sources)
     return marks[program.sources :]
 
 
@@ -167,73 +222,61 @@ class Replay:
     """A trace as a function of the numbers that its leaves have when it is called."""
 
     def __init__(self, trace: Trace, run: Run | None = None) -> None:
-        self._run = run = run or Run(fuse_sums(trace.program))
+        self.run = run = run or Run(fuse_sums(trace.program))
         rows = run.program.rows
         self._root = None if trace.root is None else rows[trace.root]
         self._results = [(x, rows.get(x) if isinstance(x, Value) else None) for x in trace.results]
         numbers = (DATA, GRAD, COTANGENT)
         self._numbers = {x for x, symbol in trace.watch.symbols.items() if symbol.what in numbers}
-        self._data_cells, self._data_rows = _by_cell(trace.data, rows)
-        self._grad_cells, self._grad_rows = _by_cell(trace.grads, rows)
+        run.assigns(*(
+            ([leaf for leaf, _ in written], [rows[x] for _, x in written])
+            for written in (trace.data, trace.grads)
+        ))  # fmt: skip
+        self._mode = FORWARD | FINISH | (0 if self._root is None else BACKWARD)
         self._calls = 0
+        self._set_root()
+
+    def _set_root(self) -> None:
+        """Have steps differentiate what the traced function did."""
+        if self._root is not None:
+            self.run.differentiate(self._root)
 
     def run_once(self, standing_for: dict[Value, Value]) -> list[Any]:
         """Read the leaves, run, and write what the function assigns; the results. Leaves of the
         trace may stand for Values, to which their grads go."""
-        run = self._run
-        run.load()
         self._calls += 1
-        self._complete()
-        results = [self._result(x, row, standing_for) for x, row in self._results]
-        if len(self._data_rows):
-            cells.data[self._data_cells] = run.value[self._data_rows]
-            cells.version += 1
-        if len(self._grad_rows):
-            cells.grad[self._grad_cells] = run.value[self._grad_rows]
-        return results
-
-    def _complete(self) -> None:
-        """From the leaves' numbers to the last instruction."""
-        run, split = self._run, self._run.program.split
-        run.forward(0, split)
-        if self._root is not None:
-            run.backward(self._root)
-            run.hand_over()
-        run.forward(split, len(run.program.op))
+        cells.version += 1
+        self.run.drive(self._mode)
+        return [self._result(x, row, standing_for) for x, row in self._results]
 
     def _result(self, x: Any, row: int | None, standing_for: dict[Value, Value]) -> Any:
         """What the user gets for a result of the traced run."""
         if row is None:
             return x
-        number = float(self._run.value[row])
+        number: float = self.run.value.item(row)
         if x in self._numbers:
             return number
         return Replayed.of(number, self._backward(row, standing_for))
 
     def _backward(self, row: int, standing_for: dict[Value, Value]) -> Callable[[], None]:
         """The `backward` of a result."""
-        call, before = self._calls, self._run.sources()
+        call, before = self._calls, self.run.sources()
 
         def backward() -> None:
             if call != self._calls:  # another call has overwritten what this one had computed
                 self._calls += 1
-                self._run.restore(before)
-                self._complete()
-            self._run.backward(row)
-            self._run.accumulate(standing_for)
+                self.run.repeat(before, self._mode)
+            self._find(row)
+            self.run.accumulate(standing_for)
 
         return backward
 
-
-def as_slice(rows: Array) -> Any:
-    """Indices as NumPy reads them fastest: as a slice, if each is the one before plus 1."""
-    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return rows
-
-
-def _by_cell(written: Sequence[tuple[Value, Value]], rows: dict[Value, int]) -> tuple[Any, Array]:
-    """The cells that are written, in ascending order, and the rows of what they are set to."""
-    into = settle([leaf for leaf, _ in written])
-    order = np.argsort(into)
-    return as_slice(into[order]), np.array([rows[x] for _, x in written], np.int64)[order]
+    def _find(self, row: int) -> None:
+        """Find the derivatives of the number in a row."""
+        table, run = self.run.table, self.run
+        before = table[Field.BEFORE]
+        table[Field.BEFORE] = table[Field.COUNT]  # it may have been computed after `backward`
+        run.differentiate(row)
+        run.drive(BACKWARD)
+        table[Field.BEFORE] = before
+        self._set_root()

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu import scalar
 from tinygrad_edu.graph.lines import PACKAGE
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.graph.value import Value
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, np.dtype, range, slice)
 NAMESPACES = ("SimpleNamespace", "Namespace")
@@ -179,6 +181,8 @@ class Scan:
         self.tensors: dict[Tensor, Any] = {}
         """Every tensor found, and the node it stands for."""
         self.optimizers: list[Any] = []
+        self.names_values = self.names_engine = False
+        """Whether there was something of the scalar engine, and anything of this package."""
         self._names: set[str] = set()
         """Of all attributes that code names; of those that it assigns:"""
         self._stored: dict[str, None] = {}
@@ -201,6 +205,8 @@ class Scan:
         if isinstance(value, PLAIN) or id(value) in self._seen:
             return
         self._seen[id(value)] = value  # kept, so that the id stays taken
+        self.names_values |= _is_scalar(value)
+        self.names_engine |= _is_of_engine(value)
         if isinstance(value, Tensor):
             self.tensors[value] = value.node
         elif isinstance(value, np.ndarray):
@@ -325,6 +331,23 @@ class Scan:
             if names:
                 self.always.append(Watch(prefix, space, names))
                 yield from ((f"{prefix}{name}", space[name]) for name in names)
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether it is a Value, a long list of them, or something of `tg.scalar`."""
+    if isinstance(value, list | tuple) and len(value) > LONGEST:
+        value = value[0]
+    made_there = getattr(value, "__module__", None) == scalar.__name__
+    return (
+        isinstance(value, Value | scalar.Module) or value is Value or value is scalar or made_there
+    )
+
+
+def _is_of_engine(value: Any) -> bool:
+    """Whether it is a module, class or function of this package."""
+    named = value if isinstance(value, types.ModuleType) else None
+    name = named.__name__ if named else getattr(value, "__module__", None)
+    return isinstance(name, str) and name.partition(".")[0] == "tinygrad_edu"
 
 
 def is_module(value: Any) -> bool:

@@ -1,93 +1,69 @@
-"""The vector reader: an elementwise rule, read as LLVM instructions.
+"""An elementwise rule and its partials as LLVM instructions, for every op of the scalar engine.
 
-What flows through the rule is `Number` and `Condition` (`kernels/vector_math/arithmetic.py`).
+What flows through a rule is `kernels.lanes.Lanes`, read with that module's namespace. Fused tensor
+kernels leave what has no vector form to NumPy; a function of Values has nowhere to leave it, so
+here the rest becomes LLVM's intrinsics, which call libm for each lane.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tinygrad_edu.kernels import vector_math
-from tinygrad_edu.kernels.vector_math.arithmetic import Condition, Number
-from tinygrad_edu.ops import floats
+from tinygrad_edu.compiler.rules import fingerprint
+from tinygrad_edu.graph.tape import OPS
+from tinygrad_edu.kernels import llvm
+from tinygrad_edu.kernels.interpreter import Case
+from tinygrad_edu.kernels.lanes import BOOL, Lanes, Namespace, NoVectorForm
 from tinygrad_edu.ops.kinds import Elementwise
 
 
-class VectorReader:
-    """The namespace of rules in which vectors flow. Functions that the vector library does not have
-    become LLVM's intrinsics, which call libm for each lane."""
+class Reader(Namespace):
+    """The namespace of rules, complete for floats."""
 
-    pi, sqrt2, sqrtpi = floats.pi, floats.sqrt2, floats.sqrtpi
+    @classmethod
+    def beside(cls, x: Lanes) -> Reader:
+        """The reader for a rule of such operands."""
+        return cls(x.builder, getattr(x.value.type, "count", 1), x.dtype, type(x))
 
-    def __init__(self, like: Number) -> None:
-        self._like = like
+    def lanes(self, x: Any) -> Lanes:
+        """A rule's result: lanes, or a bare number in every lane."""
+        return x if isinstance(x, Lanes) else self.number(x, self._dtype)
 
-    def __getattr__(self, name: str) -> Callable[..., Number]:
-        if name in vector_math.SUPPORTED:
-            return lambda x: x.of(vector_math.emit(name, x.builder, self._number(x).value))
-        return lambda x, *others: self._number(x).intrinsic(name, *others)
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except NoVectorForm:
+            return lambda x, *others: self.lanes(x).call(name, *others)
 
-    def _number(self, x: Any) -> Number:
-        return x if isinstance(x, Number) else self._like.constant(float(x))
-
-    def abs(self, x: Number) -> Number:
-        """Without its sign."""
-        return x.abs()
-
-    def where(self, condition: Condition | bool, a: Any, b: Any) -> Number:
+    def where(self, condition: Lanes | bool, a: Any, b: Any) -> Lanes:
         """`a` where the condition holds, else `b`."""
         if isinstance(condition, bool):
-            return self._number(a if condition else b)
-        return condition.select(self._number(a), self._number(b))
+            return self.lanes(a if condition else b)
+        return super().where(condition, a, b)
 
-    def maximum(self, a: Any, b: Any) -> Number:
-        """The larger operand; nan if either is nan."""
-        x, y = self._number(a), self._number(b)
-        return (x > y).or_(x.differs(x)).select(x, y)
+    def pow(self, x: Any, n: Any) -> Lanes:
+        """x to the power n."""
+        try:
+            return super().pow(x, n)
+        except NoVectorForm:
+            return self.lanes(x).call("pow", n)
 
-    def minimum(self, a: Any, b: Any) -> Number:
-        """The smaller operand; nan if either is nan."""
-        x, y = self._number(a), self._number(b)
-        return (x < y).or_(x.differs(x)).select(x, y)
-
-    def eq(self, a: Any, b: Any) -> Condition:
-        """a == b"""
-        return self._number(a).is_equal(b)
-
-    def ne(self, a: Any, b: Any) -> Condition:
-        """a != b"""
-        return self._number(a).differs(b)
-
-    def logical_and(self, a: Condition, b: Condition) -> Condition:
-        """Both hold."""
-        return a.and_(b)
-
-    def logical_or(self, a: Condition, b: Condition) -> Condition:
-        """At least one holds."""
-        return a.or_(b)
-
-    def logical_not(self, a: Condition) -> Condition:
-        """Does not hold."""
-        return a.not_()
-
-    def sign(self, x: Number) -> Number:
-        """-1, 0 or 1; nan stays nan."""
-        return (x > 0.0).select(1.0, (x < 0.0).select(-1.0, x * 0.0))
-
-    def remainder(self, a: Any, b: Any) -> Number:
+    def remainder(self, a: Any, b: Any) -> Lanes:
         """a - b floor(a / b), with the sign of b: what C has, a - b trunc(a / b), and b more where
         that has the other sign."""
-        x, y = self._number(a), self._number(b)
-        rest = x.of(x.builder.frem(x.value, y.value))
-        opposite = (rest < 0.0).and_(y > 0.0).or_((rest > 0.0).and_(y < 0.0))
-        return opposite.select(rest + y, rest)
+        x, y = self.lanes(a), self.lanes(b)
+        rest = x.new(x.builder.frem(x.value, y.value))
+        above = self.logical_and(rest < 0.0, y > 0.0)
+        below = self.logical_and(rest > 0.0, y < 0.0)
+        return self.where(self.logical_or(above, below), rest + y, rest)
 
-    def floor_divide(self, a: Any, b: Any) -> Number:
+    def floor_divide(self, a: Any, b: Any) -> Lanes:
         """floor(a / b), of the exact quotient."""
-        x, y = self._number(a), self._number(b)
-        return ((x - self.remainder(x, y)) / y).intrinsic("rint")
+        x, y = self.lanes(a), self.lanes(b)
+        return ((x - self.remainder(x, y)) / y).call("rint")
 
 
 def arity(op: Elementwise) -> int:
@@ -95,26 +71,68 @@ def arity(op: Elementwise) -> int:
     return len(inspect.signature(op.rule).parameters) - 1
 
 
-def value(op: Elementwise, xs: list[Number]) -> Number:
+def value(op: Elementwise, xs: list[Lanes]) -> Lanes:
     """The op of its operands."""
-    reader = VectorReader(xs[0])
-    return reader._number(op.rule(reader, *_operands(op, xs)))
+    reader = Reader.beside(xs[0])
+    return reader.lanes(op.rule(reader, *_operands(op, xs)))
 
 
-def pull(op: Elementwise, i: int, g: Number, y: Number, xs: list[Number]) -> Number:
+def pull(op: Elementwise, i: int, g: Lanes, y: Lanes, xs: list[Lanes]) -> Lanes:
     """Operand i's share of the cotangent g. A condition lets it through or not, and so do the zeros
     of an op that `picks`: inf times 0 would be nan."""
-    reader, partial = VectorReader(g), op.partials[i]
+    reader, partial = Reader.beside(g), op.partials[i]
     assert partial is not None
     factor: Any = partial(reader, y, *_operands(op, xs))
-    if isinstance(factor, Condition):
-        return factor.select(g, 0.0)
-    if factor in (1, -1) and not isinstance(factor, Number):
-        return g if factor == 1 else -g
+    if not isinstance(factor, Lanes):
+        if factor in (1, -1):
+            return g if factor == 1 else -g
+        factor = reader.lanes(factor)
+    if factor.dtype == BOOL:
+        return reader.where(factor, g, 0.0)
     product = g * factor
-    return reader._number(factor).is_equal(0.0).select(0.0, product) if op.picks else product
+    return reader.where(factor.compare("==", 0.0), 0.0, product) if op.picks else product
 
 
-def _operands(op: Elementwise, xs: list[Number]) -> list[Any]:
+def _operands(op: Elementwise, xs: list[Lanes]) -> list[Any]:
     """Operands in front of those with a derivative only select: they are read as conditions."""
-    return [x.differs(0.0) if i < op.selects else x for i, x in enumerate(xs)]
+    return [x.compare("!=", 0.0) if i < op.selects else x for i, x in enumerate(xs)]
+
+
+# ------------------------------------------------------------------------------ kernels
+
+
+def kernel(what: str, emit: Callable[[Sequence[Case], str], str], codes: Iterable[int]) -> int:
+    """The address of a machine's kernel for some ops of the tape, compiled or loaded: `emit` writes
+    it for cases, as a function of some name."""
+    listed = sorted(codes)
+    signature = [f"{what} {_own_source()}", *(f"{code} {_signature(code)}" for code in listed)]
+    cases = functools.partial(emit, [_case(code) for code in listed])
+    return llvm.address("\n".join(signature), cases, optimise=True)
+
+
+@functools.cache
+def _own_source() -> str:
+    return fingerprint(value) + fingerprint(pull) + inspect.getsource(Reader)
+
+
+def _op(code: int) -> Elementwise:
+    op = OPS[code]
+    assert op is not None
+    return op
+
+
+@functools.cache
+def _signature(code: int) -> str:
+    op = _op(code)
+    partials = [partial and fingerprint(partial) for partial in op.partials]
+    return f"{op.name} {op.selects} {op.picks} {fingerprint(op.rule)} {partials}"
+
+
+def _case(code: int) -> Case:
+    op = _op(code)
+    partials = [*op.partials, *[None] * (arity(op) - len(op.partials))]
+    pulls = tuple(
+        None if partial is None else functools.partial(pull, op, i)
+        for i, partial in enumerate(partials)
+    )
+    return Case(code, functools.partial(value, op), pulls)

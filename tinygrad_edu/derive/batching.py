@@ -8,59 +8,25 @@ by example, which is right for every op, and slow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu import ops
+from tinygrad_edu.derive import batching_windows  # noqa: F401 - enters its rules
+from tinygrad_edu.derive.batched import RULES, Batched, Rule, aligned, register
 from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.graph import modes
-from tinygrad_edu.graph.functions import expand, stack
+from tinygrad_edu.graph.functions import stack
 from tinygrad_edu.graph.layout import movedim
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.reader import apply, graph_reader
-from tinygrad_edu.graph.tensor import Tensor, abstract, make
+from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops.fused import Fused
 from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.ops.structural import Key
 from tinygrad_edu.ops.table import Op
-
-
-@dataclass(frozen=True)
-class Batched:
-    """A value of a traced node: `tensor`, with a batch axis in front if it is `varied`."""
-
-    tensor: Tensor
-    varied: bool
-
-    def spread(self, size: int) -> Tensor:
-        """With the batch axis in any case."""
-        t = self.tensor
-        return t if self.varied else expand(t, (size, *t.shape))
-
-    def example(self) -> Tensor:
-        """What a traced function gets: a shape, or the value itself if all examples share it."""
-        t = self.tensor
-        if not self.varied:
-            return t
-        traced = abstract(t.shape[1:], t.dtype)
-        traced.node.requires_grad = t.requires_grad
-        return traced
-
-    @property
-    def rank(self) -> int:
-        """The number of axes of one example."""
-        return self.tensor.ndim - self.varied
-
-
-Rule = Callable[[Op, Sequence[Batched], int, Mapping[str, Any]], Tensor]
-"""From an op, its operands (at least one of them varied), the batch size and the op's parameters to
-the result with its batch axis in front."""
-
-RULES: dict[str, Rule] = {}
-"""By the name of the op; elementwise and fused ops need none."""
 
 
 def run(roots: Sequence[Node], known: dict[Node, Batched], size: int) -> list[Batched]:
@@ -92,31 +58,12 @@ def rule_of(op: Op) -> Rule:
     return _by_definition if isinstance(op, Fused) else _one_by_one
 
 
-def register(*names: str) -> Callable[[Rule], Rule]:
-    """Register the decorated function as the rule of these ops."""
-
-    def enter(rule: Rule) -> Rule:
-        for name in names:
-            RULES[name] = rule
-        return rule
-
-    return enter
-
-
-def _aligned(x: Batched, rank: int) -> Tensor:
-    """With axes of size 1 after the batch axis, so that an example has `rank` axes."""
-    t = x.tensor
-    if not x.varied or x.rank == rank:
-        return t
-    return apply(ops.reshape, t, shape=(t.shape[0], *(1,) * (rank - x.rank), *t.shape[1:]))
-
-
 # ------------------------------------------------------------------------------ any op
 
 
 def _elementwise(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) -> Tensor:
     rank = max(x.rank for x in xs)
-    return apply(op, *(_aligned(x, rank) for x in xs), **params)
+    return apply(op, *(aligned(x, rank) for x in xs), **params)
 
 
 def _by_definition(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) -> Tensor:
@@ -163,7 +110,7 @@ def _reshaped(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any
 @register("expand")
 def _expanded(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) -> Tensor:
     shape = params["shape"]
-    return apply(op, _aligned(xs[0], len(shape)), shape=(size, *shape))
+    return apply(op, aligned(xs[0], len(shape)), shape=(size, *shape))
 
 
 @register("permute")
@@ -185,7 +132,7 @@ def _multiplied(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, A
         product = apply(op, flat, b.tensor)
         return apply(ops.reshape, product, shape=(*rows, product.shape[-1]))
     rank = max(a.rank, b.rank)
-    return apply(op, _aligned(a, rank), _aligned(b, rank))
+    return apply(op, aligned(a, rank), aligned(b, rank))
 
 
 # ------------------------------------------------------------------------------ indexing
@@ -250,4 +197,4 @@ class _Place:
     def indices(self, size: int) -> list[Tensor]:
         """The number of the example and the index arrays, in shapes that broadcast."""
         examples = np.arange(size).reshape(size, *(1,) * self._common)
-        return [make(Node(examples)), *(_aligned(i, self._common) for i in self._given)]
+        return [make(Node(examples)), *(aligned(i, self._common) for i in self._given)]

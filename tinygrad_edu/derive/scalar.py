@@ -12,6 +12,7 @@ import contextlib
 import functools
 import heapq
 import inspect
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ import numpy as np
 
 from tinygrad_edu.errors import DTypeError, GradientError
 from tinygrad_edu.graph import modes, text
+from tinygrad_edu.graph import node as graph
+from tinygrad_edu.graph.anomaly import check_share
 from tinygrad_edu.graph.recording import evaluate, is_number, record
 from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
 from tinygrad_edu.graph.value import Result, Value
@@ -187,6 +190,12 @@ class _NumberFlow:
         return evaluate(partial, *xs)
 
 
+class _EveryNumberFlow(_NumberFlow):
+    """The same, however long it takes: under `detect_anomaly`."""
+
+    left = math.inf  # type: ignore[assignment]
+
+
 class _ValueFlow:
     """Values flow through the partials, and what is computed of them is recorded in turn."""
 
@@ -232,7 +241,11 @@ def _pull_values(records: Records, seeds: Cotangents, watched: Collection[int]) 
 
 
 def _pull_in_python(
-    records: Records, seeds: Cotangents, watched: Collection[int], flow: _NumberFlow | _ValueFlow
+    records: Records,
+    seeds: Cotangents,
+    watched: Collection[int],
+    flow: _NumberFlow | _ValueFlow,
+    check: Callable[..., None] | None = None,
 ) -> Cotangents:
     cotangents, found = dict(seeds), {}
     waiting = [-position for position in seeds]  # a heap's first element is its smallest
@@ -248,13 +261,16 @@ def _pull_in_python(
         places = records.operands(at)
         xs = [flow.at(place) for place in places]
         xs[: op.selects] = [x != 0.0 for x in xs[: op.selects]]
-        for place, partial in zip(places, op.partials, strict=False):
+        for i, (place, partial) in enumerate(zip(places, op.partials, strict=False)):
             if partial is None or records.op[place] == CONSTANT:
                 continue
             if place not in cotangents:
                 heapq.heappush(waiting, -place)
             factor = flow.factor(partial, flow.at(at), *xs)
-            _add(cotangents, place, _times(op, cotangent, factor))
+            share = _times(op, cotangent, factor)
+            if check is not None:
+                check(records, at, i, cotangent, share)
+            _add(cotangents, place, share)
     return found
 
 
@@ -288,6 +304,8 @@ _spare: list[_Workspace] = []
 
 def _pull_numbers(records: Records, seeds: Cotangents, watched: Collection[int]) -> Cotangents:
     """Walk over a page with numbers; see `PullPage`."""
+    if graph.watch is not None:
+        return _pull_in_python(records, seeds, watched, _EveryNumberFlow(records), check_share)
     if _NumberFlow.left > 0:
         with contextlib.suppress(_NumberFlow.Exhausted):
             return _pull_in_python(records, seeds, watched, _NumberFlow(records))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from tinygrad_edu.derive.batching import Batched, run
+from tinygrad_edu.derive.batched import Batched
+from tinygrad_edu.derive.batching import run
 from tinygrad_edu.derive.pytree import flatten, map_leaves
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_edu.graph.axes import one_axis
-from tinygrad_edu.graph.creation import random_state
-from tinygrad_edu.graph.functions import cat, movedim
+from tinygrad_edu.graph.creation import Drawer, draw, drawn_by, random_state
+from tinygrad_edu.graph.functions import cat, movedim, stack
+from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.reader import as_tensor
-from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.graph.tensor import Tensor, abstract
 
 Dims = Any
 """An axis, None for "the same for all", or a tuple, list or dict of those like the argument."""
@@ -41,7 +43,7 @@ def vmap(
             which may itself be a tree like the argument. Keyword arguments have the axis 0.
         out_dims: Where the axis of the examples goes in the results; one number or a tree.
         randomness: What random draws inside `func` mean: "error" refuses them, "same" draws once
-            for all examples.
+            for all examples, "different" for each.
         chunk_size: At most so many examples at a time, to save memory.
 
     Raises:
@@ -49,8 +51,10 @@ def vmap(
         ShapeError: Arguments of different numbers of examples, or without the axis.
         DTypeError: An argument or a result is no tensor.
     """
-    if randomness not in ("error", "same"):
-        raise ArgumentError(f"vmap: randomness is 'error' or 'same', not {randomness!r}.")
+    if randomness not in ("error", "same", "different"):
+        raise ArgumentError(
+            f"vmap: randomness is 'error', 'same' or 'different', not {randomness!r}."
+        )
     if chunk_size is not None and chunk_size < 1:
         raise ArgumentError(f"vmap: chunk_size must be at least 1, got {chunk_size}.")
 
@@ -84,14 +88,13 @@ def _once(
 ) -> Any:
     """The results for these arguments, with the examples along axis 0."""
     traced = [x.example() for x in arguments]
+    known = {t.node: x for t, x in zip(traced, arguments, strict=True) if x.varied}
     before = random_state()
     args, kwargs = like_args(traced)
-    result = func(*args, **kwargs)
+    with drawn_by(_drawer(randomness, known, size)):
+        result = func(*args, **kwargs)
     if randomness == "error" and random_state() != before:
-        raise ArgumentError(
-            "vmap: the function drew random numbers; pass them as an argument, or say with "
-            "randomness='same' that all examples shall have the same."
-        )
+        _refuse_draws()
     outputs, like_result = flatten(result)
     for output in outputs:
         if not isinstance(output, Tensor):
@@ -99,9 +102,39 @@ def _once(
                 f"vmap: the function must return Tensors, or tuples, lists and dicts of them, not "
                 f"{type(output).__name__}."
             )
-    known = {t.node: x for t, x in zip(traced, arguments, strict=True) if x.varied}
     found = run([output.node for output in outputs], known, size)
     return like_result(value.spread(size) for value in found)
+
+
+# ------------------------------------------------------------------------------ random draws
+
+
+def _drawer(randomness: str, known: dict[Node, Batched], size: int) -> Drawer:
+    """What a draw inside the function gives. Numbers that differ between the examples are drawn for
+    all of them, and `known` as what the traced draw stands for."""
+    if randomness == "error":
+        return _refuse_draws
+    if randomness == "same":
+        return draw
+
+    def different(law: str, shape: tuple[int, ...], dtype: Any, bounds: Any) -> Tensor:
+        if law == "permutation":  # of one range only
+            numbers = stack([draw(law, shape, dtype, bounds) for _ in range(size)])
+        else:
+            numbers = draw(law, (size, *shape), dtype, bounds)
+        one = abstract(shape, numbers.dtype)
+        known[one.node] = Batched(numbers, True)
+        return one
+
+    return different
+
+
+def _refuse_draws(*law: Any) -> NoReturn:
+    raise ArgumentError(
+        "vmap: the function drew random numbers; pass them as an argument, or say with "
+        "randomness='same' that all examples shall have the same, or with 'different' that each "
+        "shall have its own."
+    )
 
 
 # ------------------------------------------------------------------------------ axes

@@ -7,6 +7,7 @@ is computed, and its line is noted on the node for the derivatives that are comp
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from tinygrad_edu.errors import AnomalyError, describe
 from tinygrad_edu.graph import node as graph
+from tinygrad_edu.graph import tape
 from tinygrad_edu.graph.lines import UNKNOWN, Line, users_line
 from tinygrad_edu.graph.node import Abstract, Node
 from tinygrad_edu.ops.dtypes import is_float
@@ -23,8 +25,8 @@ from tinygrad_edu.ops.table import Op
 
 @contextlib.contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Inside this ``with`` block, raise `AnomalyError` where a tensor op first makes a NaN or an
-    infinity: in its value, or in the gradients (or tangents) that are computed of it. ::
+    """Inside this ``with`` block, raise `AnomalyError` where an op on tensors or Values first makes
+    a NaN or an infinity: in its value, or in the gradients (or tangents) computed of it. ::
 
         with tg.detect_anomaly():
             loss = model(x).log().mean()
@@ -32,13 +34,17 @@ def detect_anomaly() -> Iterator[None]:
 
     The error names the op, its shapes, and the line of the user's code that called it. An infinite
     operand may stay infinite, so that -inf can be used as a mask; NaN always raises. The mode holds
-    for all threads and makes every op slower, so use it to search, not to train.
+    for all threads and makes every op slower, so use it to search, not to train. (A compiled
+    function of Values is not looked into; search without compiling it.)
     """
-    before, graph.watch = graph.watch, _watch
+    before = graph.watch, tape.numbers_of
+    graph.watch, tape.numbers_of = _watch, _WatchedNumbers
+    tape.turn(tape.page)  # Values are looked at on pages of their own
     try:
         yield
     finally:
-        graph.watch = before
+        graph.watch, tape.numbers_of = before
+        tape.turn(tape.page)
 
 
 def watched(step: Callable[..., Any], mode: str, what: str) -> Callable[..., Any]:
@@ -79,6 +85,42 @@ class _Watch(threading.local):
 
 
 _watch = _Watch()
+
+
+# ------------------------------------------------------------------------------ Values
+
+
+class _WatchedNumbers:
+    """What the numbers of a page of the tape are written through. A record's operands are there
+    before its number; numbers and leaves have none, and may be what they like."""
+
+    def __init__(self, records: tape.Records) -> None:
+        self._records = records
+        self._value: Any = tape.plain_numbers(records)
+
+    def __getitem__(self, position: int) -> float:
+        number: float = self._value[position]
+        return number
+
+    def __setitem__(self, position: int, number: float) -> None:
+        self._value[position] = number
+        records = self._records
+        operands = records.operands(position)
+        if operands:
+            line = records.lines[position] = users_line()
+            if not math.isfinite(number):
+                op = tape.OPS[records.op[position]]  # of a neuron's sum it is known in the end only
+                name = "weighted sum" if op is None else op.name
+                given = [records.value[place] for place in operands]
+                _check(name, "the result", np.float64(number), given, line)
+
+
+def check_share(records: tape.Records, at: int, i: int, given: float, share: float) -> None:
+    """Raise if operand i's share of the cotangent of a record is the first NaN or infinity."""
+    if not math.isfinite(share):
+        op, line = tape.OPS[records.op[at]], records.lines.get(at, UNKNOWN)
+        what = f"the gradient of operand {i}"
+        _check(f"backward of {op and op.name}", what, np.float64(share), [np.float64(given)], line)
 
 
 # ------------------------------------------------------------------------------ checking

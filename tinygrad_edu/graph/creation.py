@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,12 +134,17 @@ def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool =
 # ------------------------------------------------------------------------------ random numbers
 
 
+Drawer = Callable[[str, tuple[int, ...], Any, Any], Tensor]
+"""What draws instead of `draw`: of law, shape, dtype and bounds."""
+
+
 class _Keys(threading.local):
     """Counter-based randomness: draw number `count` under `seed` is one fixed stream, whatever
     else was drawn and by how many threads."""
 
     seed = 0
     count = 0
+    drawer: Drawer | None = None
 
 
 _keys = _Keys()
@@ -177,9 +183,28 @@ def generator() -> np.random.Generator:
     return draws.generator(_keys.seed, _keys.count - 1)
 
 
+@contextlib.contextmanager
+def drawn_by(drawer: Drawer | None) -> Iterator[None]:
+    """Inside this ``with`` block, let `drawer` answer when this thread draws. It may draw itself,
+    in the way that held outside."""
+    before = _keys.drawer
+
+    def answer(*law: Any) -> Tensor:
+        with drawn_by(before):
+            return drawer(*law)  # type: ignore[misc]
+
+    _keys.drawer = None if drawer is None else answer
+    try:
+        yield
+    finally:
+        _keys.drawer = before
+
+
 def draw(law: str, shape: tuple[int, ...], dtype: Any, bounds: Any = None) -> Tensor:
     """A new tensor of random numbers of one of the laws of `ops.draws.numbers`."""
     dtype, now = np.dtype(dtype), tracing()
+    if _keys.drawer is not None:
+        return _keys.drawer(law, shape, dtype, bounds)
     if now is not None:
         traced: Tensor = now.draw(law=law, shape=shape, dtype=dtype, bounds=bounds)
         return traced
@@ -212,7 +237,7 @@ def uniform_for(x: Tensor) -> Tensor:
     """A float32 number for each element of x, independent and uniform on [0, 1), whatever the dtype
     of x: what `rand` would draw. While x is only traced, nothing is drawn: the result is a leaf
     without values, which whoever runs the trace fills by a draw. (`tg.compile` records it.)"""
-    if x.node.is_abstract and tracing() is None:
+    if x.node.is_abstract and tracing() is None and _keys.drawer is None:
         return make(Node(Abstract(x.shape, dtypes.float32)))
     return rand(x.shape, dtype=dtypes.float32)
 

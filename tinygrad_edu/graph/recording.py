@@ -140,13 +140,13 @@ def record(op: Elementwise, *operands: Any) -> Value:
         y = evaluate(op.rule, *(page.value[place] for place in places))
         position = page.next()
         page.op[position] = tape.code_of(op)
-        page.value[position] = y
     except IndexError:
         tape.turn(page)
         return record(op, *operands)
     records = page.records
     for column, place in zip((records.left, records.right, records.third), places, strict=False):
         column[position] = place
+    page.value[position] = y
     return Result.at(page, position)
 
 

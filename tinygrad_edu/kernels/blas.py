@@ -2,11 +2,13 @@
 
 NumPy's wheels carry a BLAS, already loaded and with its threads running, so linking to that one
 costs nothing and a process never has two. Which file it is differs from build to build, so nothing
-here knows a file's name: the loader is asked for C functions among the libraries NumPy depends on.
+here knows a file's name: the loader is asked for C functions among the libraries NumPy depends on,
+then among all that are loaded, then among those SciPy depends on. Without any, NumPy multiplies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Iterator
@@ -94,7 +96,7 @@ def _address(library: ctypes.CDLL, symbol: str) -> int:
 
 @functools.cache
 def find() -> Blas | None:
-    """NumPy's BLAS, or None if it has none that can be called (`info` says what was tried)."""
+    """NumPy's BLAS, else SciPy's, or None if none can be called (`info` says what was tried)."""
     for library in _libraries():
         for prefix, suffix, bits in _SPELLINGS:
             address = _address(library, f"{prefix}cblas_sgemm{suffix}")
@@ -104,13 +106,35 @@ def find() -> Blas | None:
 
 
 def _libraries() -> Iterator[ctypes.CDLL]:
-    """Handles to search. NumPy's extension comes first: looking up a symbol in it also searches
-    what it depends on, except on Windows, where the libraries beside NumPy are opened by name."""
+    """Handles to search, the most likely ones first."""
+    for source in (_of_numpy, _beside_numpy, _loaded, _of_scipy):
+        with contextlib.suppress(ImportError, OSError):
+            yield from source()
+
+
+def _of_numpy() -> Iterator[ctypes.CDLL]:
+    """NumPy's extension: looking up a symbol in it also searches what it depends on."""
     yield ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
+
+
+def _beside_numpy() -> Iterator[ctypes.CDLL]:
+    """The libraries that a wheel brought along, where a look-up does not reach them (Windows)."""
     package = Path(np.__file__).parent
     for folder in (package.with_name("numpy.libs"), package / ".dylibs"):
         for file in sorted(folder.glob("*blas*")):
             yield ctypes.CDLL(str(file))
+
+
+def _loaded() -> Iterator[ctypes.CDLL]:
+    """Every BLAS that the process has loaded, by whatever name."""
+    for library in import_module("threadpoolctl").ThreadpoolController().info():
+        if library["user_api"] == "blas":
+            yield ctypes.CDLL(library["filepath"])
+
+
+def _of_scipy() -> Iterator[ctypes.CDLL]:
+    """SciPy's own BLAS, for a NumPy that has none with a C interface."""
+    yield ctypes.CDLL(import_module("scipy.linalg.cython_blas").__file__)
 
 
 class _SymbolInfo(ctypes.Structure):
@@ -139,7 +163,7 @@ def info() -> dict[str, Any]:
     blas = find()
     if blas is None:
         tried = ", ".join(f"{prefix}cblas_sgemm{suffix}" for prefix, suffix, _ in _SPELLINGS)
-        return {"reason": f"NumPy {np.__version__} exports none of {tried}"}
+        return {"reason": f"neither NumPy {np.__version__} nor SciPy exports any of {tried}"}
     return {
         "path": blas.path,
         "symbol": f"{blas.prefix}cblas_sgemm{blas.suffix}",

@@ -27,6 +27,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 import types
 import warnings
 from collections.abc import Iterator
@@ -88,8 +89,9 @@ def _machine() -> tuple[str, ...]:
 
 
 def _from_disk(source: str, key: str) -> types.ModuleType:
+    text = _PREAMBLE.format(cache=True) + source
     try:
-        path = _write(folder(), f"{key}.py", _PREAMBLE.format(cache=True) + source)
+        path = _write(folder(), f"{key}.py", text)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
         return _in_memory(source, key, error)
     try:
@@ -97,7 +99,7 @@ def _from_disk(source: str, key: str) -> types.ModuleType:
     except Exception:  # damaged files make Numba and the importer fail in many ways
         _remove_compiled(path)
     try:
-        return _import(path, key)
+        return _import(_write(folder(), f"{key}.py", text), key)  # it may have been cleared
     except Exception as error:  # an error of the source itself comes back from memory
         return _in_memory(source, key, error)
 
@@ -112,12 +114,13 @@ def _write(directory: Path, name: str, text: str) -> Path:
     path = directory / name
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if path.read_text("utf-8") == text and path.stat().st_mtime == 0:
+            os.utime(path, (time.time(), 0))  # `housekeeping.py` removes what nobody uses
             return path
     handle, aside = tempfile.mkstemp(dir=directory, prefix=name, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.utime(aside, (0, 0))
+        os.utime(aside, (time.time(), 0))
         os.replace(aside, path)
     except BaseException:
         os.unlink(aside)

@@ -51,6 +51,7 @@ class Lanes:
 
     __slots__ = ("builder", "dtype", "value")
     __hash__ = None  # type: ignore[assignment]
+    flags: tuple[str, ...] = FAST
 
     def __init__(self, builder: ir.IRBuilder, value: Any, dtype: np.dtype[Any]) -> None:
         self.builder, self.value, self.dtype = builder, value, dtype
@@ -66,11 +67,11 @@ class Lanes:
 
     def new(self, value: Any) -> Lanes:
         """Other lanes of the same dtype."""
-        return Lanes(self.builder, value, self.dtype)
+        return type(self)(self.builder, value, self.dtype)
 
     def _arithmetic(self, name: str, a: Any, b: Any) -> Lanes:
         if self.is_float:
-            return self.new(getattr(self.builder, f"f{name}")(a, b, flags=FAST))
+            return self.new(getattr(self.builder, f"f{name}")(a, b, flags=self.flags))
         if self.dtype == BOOL:  # as NumPy has it: the sum of truth values is or, the product and
             if name == "sub":
                 raise NoVectorForm("subtraction of bool")
@@ -106,8 +107,8 @@ class Lanes:
             raise NoVectorForm("division of integers")
         if isinstance(number, int | float) and number and math.frexp(number)[0] in (0.5, -0.5):
             # The inverse of a power of two is exact, and multiplying is cheaper.
-            return self.new(self.builder.fmul(a, self.like(1 / number), flags=FAST))
-        return self.new(self.builder.fdiv(a, b, flags=FAST))
+            return self.new(self.builder.fmul(a, self.like(1 / number), flags=self.flags))
+        return self.new(self.builder.fdiv(a, b, flags=self.flags))
 
     def __neg__(self) -> Lanes:
         return self.new((self.builder.fneg if self.is_float else self.builder.neg)(self.value))
@@ -121,7 +122,7 @@ class Lanes:
             found = b.icmp_unsigned(sign, self.value, other)
         else:
             found = b.icmp_signed(sign, self.value, other)
-        return Lanes(b, found, BOOL)
+        return type(self)(b, found, BOOL)
 
     def __lt__(self, x: Any) -> Lanes:
         return self.compare("<", x)
@@ -157,7 +158,14 @@ class Lanes:
             value = b.sitofp(x, kind)
         else:
             value = (b.sext if dtype.itemsize > self.dtype.itemsize else b.trunc)(x, kind)
-        return Lanes(b, value, dtype)
+        return type(self)(b, value, dtype)
+
+
+class Strict(Lanes):
+    """Lanes whose products and sums are rounded one by one, as in Python."""
+
+    __slots__ = ()
+    flags = ()
 
 
 def _shaped(element: ir.Type, like: ir.Type) -> ir.Type:
@@ -198,15 +206,17 @@ class Namespace:
     sqrt2 = math.sqrt(2.0)
     sqrtpi = math.sqrt(math.pi)
 
-    def __init__(self, builder: ir.IRBuilder, count: int, dtype: np.dtype[Any]) -> None:
-        self._builder, self._count, self._dtype = builder, count, dtype
+    def __init__(
+        self, builder: ir.IRBuilder, count: int, dtype: np.dtype[Any], lanes: type[Lanes] = Lanes
+    ) -> None:
+        self._builder, self._count, self._dtype, self._lanes = builder, count, dtype, lanes
 
     def number(self, x: Any, dtype: np.dtype[Any]) -> Lanes:
         """A bare number in every lane."""
         kind = TYPES[dtype]
         if self._count > 1:
             kind = ir.VectorType(kind, self._count)
-        return Lanes(self._builder, constant(kind, x), dtype)
+        return self._lanes(self._builder, constant(kind, x), dtype)
 
     def where(self, condition: Lanes, a: Any, b: Any) -> Lanes:
         """`a` where the condition holds, else `b`."""
@@ -227,15 +237,15 @@ class Namespace:
 
     def logical_and(self, a: Lanes, b: Lanes) -> Lanes:
         """Both hold."""
-        return Lanes(self._builder, self._builder.and_(_truth(a), _truth(b)), BOOL)
+        return self._lanes(self._builder, self._builder.and_(_truth(a), _truth(b)), BOOL)
 
     def logical_or(self, a: Lanes, b: Lanes) -> Lanes:
         """At least one holds."""
-        return Lanes(self._builder, self._builder.or_(_truth(a), _truth(b)), BOOL)
+        return self._lanes(self._builder, self._builder.or_(_truth(a), _truth(b)), BOOL)
 
     def logical_not(self, a: Lanes) -> Lanes:
         """Does not hold."""
-        return Lanes(self._builder, self._builder.not_(_truth(a)), BOOL)
+        return self._lanes(self._builder, self._builder.not_(_truth(a)), BOOL)
 
     def maximum(self, a: Any, b: Any) -> Lanes:
         """The larger; nan if either is nan."""

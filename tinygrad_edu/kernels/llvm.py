@@ -22,11 +22,12 @@ from typing import Any
 
 from llvmlite import binding
 
-from tinygrad_edu.kernels import cache
+from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
     *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "narrow.py", "native.py"),
-    *("team.py", "vector_math/*.py"),
+    *("interpreter.py", "scalar_machine.py", "lane_machine.py", "driver.py", "team.py"),
+    "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""
 
@@ -106,9 +107,15 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def address(signature: str, make: Callable[[str], str], target: Target | None = None) -> int:
+def address(
+    signature: str,
+    make: Callable[[str], str],
+    target: Target | None = None,
+    optimise: bool = False,
+) -> int:
     """Where the kernel described by `signature` is; `make(name)` writes it as LLVM assembly with a
-    function of that name, if it is needed."""
+    function of that name, if it is needed. `optimise` asks for all of LLVM's passes, for what is
+    not written as it should run."""
     target = target or host()
     key = (signature, target)
     if key in _addresses:
@@ -119,7 +126,7 @@ def address(signature: str, make: Callable[[str], str], target: Target | None = 
         if key not in _addresses:
             code = _read(name)
             if code is None:
-                code = _compile(make(name), target)
+                code = _compile(make(name), target, optimise)
                 compiled.append(name)
                 _write(name, code)
             _addresses[key] = _load(name, code)
@@ -134,13 +141,16 @@ def _load(name: str, code: bytes) -> int:
     return found
 
 
-def _compile(text: str, target: Target) -> bytes:
+def _compile(text: str, target: Target, optimise: bool) -> bytes:
     module = binding.parse_assembly(text)
     module.triple, module.data_layout = target.machine.triple, str(target.machine.target_data)
-    options = binding.create_pipeline_tuning_options(speed_level=1)
+    options = binding.create_pipeline_tuning_options(speed_level=2 if optimise else 1)
     builder = binding.create_pass_builder(target.machine, options)
-    passes = binding.create_new_module_pass_manager()
-    passes.add_sroa_pass()
+    if optimise:
+        passes = builder.getModulePassManager()
+    else:
+        passes = binding.create_new_module_pass_manager()
+        passes.add_sroa_pass()
     passes.run(module, builder)
     code: bytes = target.machine.emit_object(module)
     return code
@@ -153,10 +163,12 @@ def _file(name: str) -> Path:
 def _read(name: str) -> bytes | None:
     """The object kept under this name, if it is whole: running a damaged one would crash."""
     try:
-        data = _file(name).read_bytes()
+        path = _file(name)
+        data = path.read_bytes()
     except (OSError, RuntimeError):  # RuntimeError: there is no home directory
         return None
     digest, code = data[:_DIGEST], data[_DIGEST:]
+    housekeeping.used(path)
     return code if hashlib.sha256(code).digest() == digest else None
 
 
@@ -173,3 +185,4 @@ def _write(name: str, code: bytes) -> None:
         except BaseException:
             os.unlink(aside)
             raise
+        housekeeping.written()

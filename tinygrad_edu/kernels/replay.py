@@ -1,18 +1,26 @@
-"""The compiled passes over a flat program of the scalar engine: mark, fuse, forward, reverse.
+"""A flat program of the scalar engine, and the passes over its structure.
 
 A program is arrays with one entry for each instruction: its op's code and the rows of its operands.
 Row r < sources holds a number given from outside, row sources + i the result of instruction i, so
 operands always come first. Operand row 0 is a number nobody uses.
+
+The passes are plain Python. They run as such on small programs, for which loading Numba would take
+longer, and compiled by it on large ones.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 import types
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from tinygrad_edu.kernels import cache
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 DOT, COPY, SUM, MEAN = 255, 254, 253, 252
 """Codes of instructions that no op of the table has. DOT is start + the sum of the products of its
@@ -20,78 +28,24 @@ terms, from left to right; COPY passes a number on and no derivative; SUM and ME
 sample are the number itself."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """An op: its code, the expression of its value, and of each operand's share in its cotangent
-    (see `kernels.scalar.Case`)."""
-
-    name: str
-    code: int
-    value: str
-    pulls: tuple[str | None, ...]
-
-
-@functools.cache
-def load(cases: tuple[Case, ...], primitives: str) -> types.ModuleType:
-    """The kernels for these ops: `mark`, `fuse`, `forward`, `reverse`, compiled or loaded."""
-    forward = [line for case in cases for line in _forward(case)]
-    reverse = [line for case in cases for line in _reverse(case)]
-    text = (
-        f"import numpy as np\n\nDOT, COPY, SUM, MEAN = {DOT}, {COPY}, {SUM}, {MEAN}\n"
-        'primitive = njit(error_model="numpy")\n\n'
-        + primitives
-        + _STRUCTURE
-        + _FORWARD
-        + _indent(forward)
-        + "        value[sources + i] = y\n"
-        + _REVERSE
-        + _indent(reverse)
-    )
-    return cache.load(text, "replay")
-
-
-def _forward(case: Case) -> list[str]:
-    return [f"elif code == {case.code}:  # {case.name}", f"    y = {case.value}"]
-
-
-def _reverse(case: Case) -> list[str]:
-    lines = [f"elif code == {case.code}:  # {case.name}"]
-    for i, pull in enumerate(case.pulls):
-        if pull is not None:
-            lines += [f"    if wanted[p{i}]:", f"        cotangent[p{i}] += {pull}"]
-    return lines
-
-
-def _indent(lines: Sequence[str]) -> str:
-    return "".join(f"        {line}\n" for line in lines)
-
-
-_STRUCTURE = """
-
-# No fused multiply-add: a replay must give the same bits as the operations one by one.
-STRICT = {**OPTIONS, "fastmath": False}
-
-
-@njit("void(uint8[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1])", **STRICT)
-def mark(op, left, right, third, marked):
-    # Whatever a marked record depends on is marked. Codes 0 and 1 have no operands.
+def mark(op: Array, left: Array, right: Array, third: Array, marked: Array) -> None:
+    """Mark whatever a marked record of the tape depends on. Codes 0 and 1 have no operands."""
     for i in range(op.size - 1, -1, -1):
         if marked[i] and op[i] > 1:
             marked[left[i]] = marked[right[i]] = marked[third[i]] = 1
 
 
-@njit("void(int32[::1], int64[::1])", **STRICT)
-def count(operands, uses):
+def count(operands: Array, uses: Array) -> None:
+    """Add 1 to the uses of each operand."""
     for row in operands:
         uses[row] += 1
 
 
-@njit(
-    "int64(uint8[::1], int32[::1], int32[::1], int32[::1], int64, int32[::1], int32[::1],"
-    "int32[::1], int32[::1], int32[::1])",
-    **STRICT,
-)
-def _gather(op, left, right, third, sources, row, factor, other, rest, before):
+def _gather(
+    op: Array, left: Array, right: Array, third: Array, sources: int, row: Array,
+    factor: Array, other: Array, rest: Array, before: Array,
+) -> int:  # fmt: skip
+    """Move what remains to the front, chains of products as DOTs."""
     n, kept, terms = op.size, 0, 0
     factors, others = factor.copy(), other.copy()
     for i in range(n):
@@ -117,14 +71,12 @@ def _gather(op, left, right, third, sources, row, factor, other, rest, before):
     return kept
 
 
-@njit(
-    "int64(uint8[::1], int32[::1], int32[::1], int32[::1], int64[::1], int64[::1], int64, int64,"
-    "int64, int32[::1], int32[::1], int32[::1])",
-    **STRICT,
-)
-def fuse(op, left, right, third, phase, uses, sources, add, mul, row, factor, other):
-    # In place: makes DOTs, moves the instructions that remain to the front and returns how many
-    # these are. `row` becomes each old row's new one, -1 for those that are gone.
+def fuse(
+    op: Array, left: Array, right: Array, third: Array, phase: Array, uses: Array,
+    sources: int, add: int, mul: int, row: Array, factor: Array, other: Array,
+) -> int:  # fmt: skip
+    """Make DOTs, in place: move the instructions that remain to the front, and return how many
+    these are. `row` becomes each old row's new one, -1 for those that are gone."""
     n, no_row = op.size, np.int32(-1)
     rest, before = np.full(n, no_row), np.full(n, no_row)
     for i in range(n):
@@ -138,20 +90,19 @@ def fuse(op, left, right, third, phase, uses, sources, add, mul, row, factor, ot
                 continue
             factor[i], other[i], rest[i] = left[at], right[at], partial
             row[product] = -1
-            if chain >= 0 and rest[chain] >= 0 and uses[partial] == 1 and phase[chain] == phase[i]:
+            joins = chain >= 0 and rest[chain] >= 0 and uses[partial] == 1
+            if joins and phase[chain] == phase[i]:
                 before[i] = chain
                 row[partial] = -1
             break
     return _gather(op, left, right, third, sources, row, factor, other, rest, before)
 
 
-@njit(
-    "void(uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint8[::1],"
-    "int64, int64, int64)",
-    **STRICT,
-)
-def spread(op, left, right, third, factor, other, flag, sources, first_barrier, last_barrier):
-    # A result has the flag if an operand has it, unless the op's code is a barrier.
+def spread(
+    op: Array, left: Array, right: Array, third: Array, factor: Array, other: Array,
+    flag: Array, sources: int, first_barrier: int, last_barrier: int,
+) -> None:  # fmt: skip
+    """Flag each result that has a flagged operand, unless its op's code is a barrier."""
     for i in range(op.size):
         if first_barrier <= op[i] <= last_barrier:
             continue
@@ -164,13 +115,11 @@ def spread(op, left, right, third, factor, other, flag, sources, first_barrier, 
         flag[sources + i] = found
 
 
-@njit(
-    "void(uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint8[::1],"
-    "int64)",
-    **STRICT,
-)
-def reach(op, left, right, third, factor, other, marked, sources):
-    # Whatever a marked row depends on is marked.
+def reach(
+    op: Array, left: Array, right: Array, third: Array, factor: Array, other: Array,
+    marked: Array, sources: int,
+) -> None:  # fmt: skip
+    """Mark whatever a marked row depends on."""
     for i in range(op.size - 1, -1, -1):
         if not marked[sources + i]:
             continue
@@ -180,56 +129,36 @@ def reach(op, left, right, third, factor, other, marked, sources):
                 marked[factor[k]] = marked[other[k]] = 1
         else:
             marked[right[i]] = marked[third[i]] = 1
-"""
 
-_FORWARD = """
 
-@njit(
-    "void(uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
-    "int64, int64, int64)",
-    **STRICT,
-)
-def forward(op, left, right, third, factor, other, value, sources, start, stop):
-    for i in range(start, stop):
-        code = op[i]
-        if code == DOT:
-            y = value[left[i]]
-            for k in range(right[i], third[i]):
-                y += value[factor[k]] * value[other[k]]
-            value[sources + i] = y
-            continue
-        x0, x1, x2 = value[left[i]], value[right[i]], value[third[i]]
-        y = x0
-        if code >= MEAN:
-            pass
-"""
+# ------------------------------------------------------------------------------ compiled
 
-_REVERSE = """
+LARGE = 30_000
+"""Instructions from which the passes are compiled: in Python they take a microsecond for each."""
 
-@njit(
-    "void(uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
-    "float64[::1], uint8[::1], uint8[::1], int64, int64, int64)",
-    **STRICT,
-)
-def reverse(
-    op, left, right, third, factor, other, value, cotangent, wanted, reached, sources, start, stop
-):
-    for i in range(stop - 1, start - 1, -1):
-        if not reached[i]:
-            continue
-        code, g = op[i], cotangent[sources + i]
-        p0 = left[i]
-        if code == DOT:
-            for k in range(third[i] - 1, right[i] - 1, -1):
-                a, b = factor[k], other[k]
-                cotangent[a] += g * value[b]
-                cotangent[b] += g * value[a]
-            cotangent[p0] += g
-            continue
-        p1, p2 = right[i], third[i]
-        x0, x1, x2, y = value[p0], value[p1], value[p2], value[sources + i]
-        if code == SUM or code == MEAN:
-            cotangent[p0] += g
-        elif code == COPY:
-            pass
-"""
+_ROWS = "int32[::1], int32[::1], int32[::1]"
+_PROGRAM = f"uint8[::1], {_ROWS}, int32[::1], int32[::1]"
+_SIGNATURES: dict[Any, str] = {
+    mark: "void(uint8[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1])",
+    count: "void(int32[::1], int64[::1])",
+    _gather: f"int64(uint8[::1], {_ROWS}, int64, {_ROWS}, int32[::1], int32[::1])",
+    fuse: f"int64(uint8[::1], {_ROWS}, int64[::1], int64[::1], int64, int64, int64, {_ROWS})",
+    spread: f"void({_PROGRAM}, uint8[::1], int64, int64, int64)",
+    reach: f"void({_PROGRAM}, uint8[::1], int64)",
+}
+
+
+def passes(instructions: int) -> Any:
+    """`mark`, `count`, `fuse`, `spread` and `reach`, as is best for so many instructions."""
+    return compiled() if instructions >= LARGE else sys.modules[__name__]
+
+
+@functools.cache
+def compiled() -> types.ModuleType:
+    """The passes, compiled or loaded."""
+    functions = (
+        f'@njit("{signature}", **OPTIONS)\n{inspect.getsource(function)}'
+        for function, signature in _SIGNATURES.items()
+    )
+    names = f"import numpy as np\n\nArray, DOT = None, {DOT}\n"
+    return cache.load("\n\n".join((names, *functions)), "replay")

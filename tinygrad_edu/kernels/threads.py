@@ -24,16 +24,19 @@ chosen: int | None = None
 
 
 def set_num_threads(n: int) -> None:
-    """Let compiled steps run on up to n threads, where that is estimated to be faster than one. For
-    the same number of threads a run is repeated bit for bit.
+    """Let BLAS work with n threads, in this process and from now on, and compiled steps run on up to
+    n, where that is measured to be faster than one. For the same number of threads a run is
+    repeated bit for bit.
 
     Raises:
-        ArgumentError: n is less than 1.
+        ArgumentError: n is no integer of at least 1.
     """
     global chosen
-    if n < 1:
-        raise ArgumentError(f"set_num_threads: n must be at least 1, got {n}.")
-    chosen = int(n)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ArgumentError(f"set_num_threads: n must be an integer of at least 1, got {n!r}.")
+    _controller.cache_clear()  # a BLAS may have been loaded since
+    _controller().limit(limits=n, user_api="blas")
+    chosen = n
 
 
 def get_num_threads() -> int:
