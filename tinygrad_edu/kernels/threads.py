@@ -24,8 +24,8 @@ chosen: int | None = None
 
 
 def set_num_threads(n: int) -> None:
-    """Let BLAS work with n threads, in this process and from now on, and compiled steps run on up to
-    n, where that is measured to be faster than one. For the same number of threads a run is
+    """Let BLAS work with n threads, in this process and from now on, and compiled steps run on at
+    most n, where that is measured to be faster than one. For the same number of threads a run is
     repeated bit for bit.
 
     Raises:
