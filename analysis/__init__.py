@@ -7,6 +7,7 @@
     analysis.maps("tanh")              depth: variance and correlation maps, the edge of chaos
     analysis.regions("tanh", 0, 4)     how often a unit is saturated, near-linear or off
     analysis.analyze(model)            every layer's statistics, forward and backward, predicted
+    analysis.prescribe(model)          changes that cure what was found, each analysed again
     analysis.measure(model)            the same, measured over many draws of the weights
     analysis.verify(report, measured)  one verdict for each layer and direction
 
@@ -21,28 +22,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.dynamics.maps import maps
     from analysis.dynamics.regions import regions
+    from analysis.findings.analyze import analyze
+    from analysis.findings.prescribe import prescribe
+    from analysis.findings.thresholds import Thresholds
     from analysis.measurement.measure import measure
     from analysis.measurement.verify import verify
-    from analysis.network.analyze import analyze
     from analysis.symbolic.activations import gain, moments
     from analysis.symbolic.custom import activation
     from analysis.topics import derivations, derive
 
 _HOME = {
     "activation": "analysis.symbolic.custom",
-    "analyze": "analysis.network.analyze",
+    "analyze": "analysis.findings.analyze",
     "derivations": "analysis.topics",
     "derive": "analysis.topics",
     "gain": "analysis.symbolic.activations",
     "maps": "analysis.dynamics.maps",
     "measure": "analysis.measurement.measure",
     "moments": "analysis.symbolic.activations",
+    "prescribe": "analysis.findings.prescribe",
     "regions": "analysis.dynamics.regions",
+    "Thresholds": "analysis.findings.thresholds",
     "verify": "analysis.measurement.verify",
 }
 """Public name -> the module that defines it."""
 
 __all__ = [
+    "Thresholds",
     "activation",
     "analyze",
     "derivations",
@@ -51,6 +57,7 @@ __all__ = [
     "maps",
     "measure",
     "moments",
+    "prescribe",
     "regions",
     "verify",
 ]

@@ -83,7 +83,7 @@ def _derive(name: str) -> Derivation:
 def _report_on_one(arguments: argparse.Namespace) -> Report:
     from dataclasses import replace
 
-    from analysis.network.analyze import analyze
+    from analysis.findings.analyze import analyze
     from analysis.network.build import dense_network, import_model, parse_widths
 
     if arguments.model:
@@ -103,7 +103,7 @@ def _report_on_one(arguments: argparse.Namespace) -> Report:
 def _reports_on_digits(arguments: argparse.Namespace) -> list[Report]:
     from dataclasses import replace
 
-    from analysis.network.analyze import analyze
+    from analysis.findings.analyze import analyze
     from analysis.network.build import dense_network
     from tinygrad_edu.data import Standardize, load_digits
 

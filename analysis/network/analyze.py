@@ -1,15 +1,20 @@
-"""`analyze`: predict every layer's statistics, forward and backward, without running it."""
+"""Predict every layer's statistics, forward and backward, without running the network.
+
+`analysis.analyze` is made of these two steps and of the rules of `analysis.findings`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.errors import InputError
 from analysis.network import inputs
+from analysis.network.backward import Back
 from analysis.network.cases import prepare
-from analysis.network.context import Context
+from analysis.network.context import Context, Record
 from analysis.network.records import Finding
 from analysis.network.rows import row_of
 from analysis.network.sweeps import sweep_backward, sweep_forward
@@ -27,11 +32,27 @@ _ALWAYS = (
 )
 
 
-def analyze(
+@dataclass(frozen=True)
+class Propagation:
+    """All that the two sweeps know: what a report and its findings are made of.
+
+    graph       the traced network
+    source      what goes into it
+    records     of every node, forward
+    cotangents  of every node whose gradient is known
+    """
+
+    graph: Trace
+    source: inputs.Input
+    context: Context
+    records: dict[Node, Record]
+    cotangents: dict[Node, Back]
+
+
+def propagate(
     model: Module, input: Any = None, backward: bool = True, batch: int = inputs.BATCH
-) -> Report:
-    """Predict mean, second moment and variance of every leaf module's output over the random
-    weights, and the second moment of the gradient there.
+) -> Propagation:
+    """Follow mean, second moment and correlations through the network, and the gradient back.
 
     `input`: None for iid standard normal elements of the model's own input size, a shape for the
     same, or data (examples first), each of which is followed by itself.
@@ -39,7 +60,6 @@ def analyze(
     `batch`: how many examples of a law go through the network together. Only batch norm in training
     mode makes a difference of it; data are one batch. `measure` has the same default.
 
-    Returns a `Report`. Ops without a rule give a finding NI901; what depends on them is unknown.
     Raises `InputError` for input or parameters that are not finite or do not fit.
     """
     if batch < 1:
@@ -51,10 +71,17 @@ def analyze(
     with np.errstate(all="ignore"):  # what is not finite is found and called unknown
         records = sweep_forward(graph, signal, context)
         cotangents = sweep_backward(graph, records, context) if backward else {}
-        rows = tuple(row_of(place, records, cotangents, context) for place in graph.places)
-    findings = _findings(graph, context)
+    return Propagation(graph, source, context, records, cotangents)
+
+
+def report_of(p: Propagation) -> Report:
+    """Mean, second moment and variance of every leaf module's output over the random weights, and
+    the second moment of the gradient there. What is unknown, and why, is a finding NI901."""
+    with np.errstate(all="ignore"):
+        rows = tuple(row_of(place, p.records, p.cotangents, p.context) for place in p.graph.places)
+    findings = _findings(p.graph, p.context)
     return Report(
-        input=source, rows=rows, findings=findings, assumptions=tuple(context.assumptions)
+        input=p.source, rows=rows, findings=findings, assumptions=tuple(p.context.assumptions)
     )
 
 

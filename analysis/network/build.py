@@ -95,25 +95,34 @@ def import_model(path: str) -> nn.Module:
     """The model that ``module:attribute`` names, or what it returns if it is a function.
 
     The named module is imported, with the working directory on the path; nothing else runs."""
+    model = _called(path, import_attribute(path))
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{path}: is a {type(model).__name__}, not a model (nn.Module).")
+    return model
+
+
+def import_attribute(path: str) -> Any:
+    """What ``module:attribute`` names. Raises `InputError` where there is no such thing, whatever
+    importing the module raises."""
     module_name, _, attribute = path.partition(":")
-    if not attribute:
+    if not module_name or not attribute:
         raise InputError(f"{path!r}: write module:attribute, for example my_project.models:net.")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise InputError(f"{path}: {error}; is the working directory right?") from None
-    except AttributeError:
-        raise InputError(f"{path}: module {module_name} has no {attribute!r}.") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"{path}: importing {module_name} raised {type(error).__name__}: {error}."
         ) from error
-    model = _called(path, found)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{path}: is a {type(model).__name__}, not a model (nn.Module).")
-    return model
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise InputError(f"{path}: module {module_name} has no {attribute!r}.") from None
+    except Exception as error:
+        raise InputError(f"{path}: reading it raised {type(error).__name__}: {error}.") from error
 
 
 def _called(path: str, found: Any) -> Any:
@@ -122,7 +131,7 @@ def _called(path: str, found: Any) -> Any:
         return found
     try:
         return found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"{path}: calling it without arguments raised {type(error).__name__}: {error}."
         ) from error

@@ -121,9 +121,12 @@ def read(model: Module, given: Any) -> Input:
 
 def _own_shape(model: Module) -> tuple[int, ...]:
     for module in model.modules():
+        if hasattr(module, "in_channels"):  # images of any size
+            break
         width = getattr(module, "in_features", None)
         if width is not None:
             return (int(width),)
     raise InputError(
-        "cannot tell the model's input shape; pass input=(...) with the shape of one example."
+        "cannot tell the model's input shape; pass input=(...) with the shape of one example "
+        "(the commands take --shape)."
     )

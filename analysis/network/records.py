@@ -39,6 +39,11 @@ class Weight:
     shared: bool = False
     values: Array | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether this is the law it was drawn from, and not its own numbers."""
+        return self.values is None
+
 
 @dataclass(frozen=True)
 class Mask:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.errors import AnalysisError, InputError
 from tinygrad_edu.derive.walk import ordered
+from tinygrad_edu.errors import TinygradError
 from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract
@@ -45,7 +47,7 @@ def trace(model: Module, shape: tuple[int, ...]) -> Trace:
     dtype = next((p.dtype for p in model.parameters()), float32)
     source = abstract((2, *shape), dtype)
     with watched(model) as calls, enable_grad():
-        output = model(source)
+        output = _output(model, source)
     return Trace(
         input=source.node,
         output=output.node,
@@ -53,6 +55,24 @@ def trace(model: Module, shape: tuple[int, ...]) -> Trace:
         parameters={p.node: (name, p) for name, p in model.named_parameters()},
         places=tuple(Place(name, type(m).__name__, y.node) for name, m, y in calls),
     )
+
+
+def _output(model: Module, source: Tensor) -> Tensor:
+    """What a model returns; whatever goes wrong in it is the model's."""
+    try:
+        output = model(source)
+    except (TinygradError, AnalysisError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the model raised {type(error).__name__} on examples of shape {source.shape[1:]}: "
+            f"{error}"
+        ) from error
+    if not isinstance(output, Tensor):
+        raise InputError(
+            f"the model returned a {type(output).__name__}; what can be analysed returns one tensor"
+        )
+    return output
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.measurement.verify import Verdict, verify
-from analysis.report.report import Prediction, Report, Row
+from analysis.report.report import Prediction, Report
 
 _WIDTH = 110
 _ROUNDING = 1e-9
@@ -95,27 +95,7 @@ def _notes(report: Report, verdicts: list[Verdict]) -> list[str]:
             f"{len(verdicts) - len(failed)} of {len(verdicts)} predictions agree"
             + (f"; NOT: {', '.join(f'{v.layer} {v.direction}' for v in failed)}" if failed else "")
         )
-    lines += [line for row in report.rows for line in _remarks(row)]
     for finding in report.findings:
         fix = f" ({finding.fix})" if finding.fix else ""
         lines.append(f"{finding.layer}: {finding.code} {finding.message}{fix}")
     return lines
-
-
-_MANY = 0.5
-
-
-def _remarks(row: Row) -> list[str]:
-    """What is striking about a layer's units."""
-    if row.forward is None:
-        return []
-    found = []
-    regions = row.forward.regions
-    if regions is not None and regions.saturated - regions.dead > _MANY:
-        found.append(f"{row.name}: {regions.saturated:.0%} of the units are saturated")
-    if regions is not None and regions.dead > 1.5 * _MANY:
-        found.append(f"{row.name}: {regions.dead:.0%} of the units are off")
-    correlation = row.forward.unit_correlation
-    if correlation is not None and correlation > 1 - 1e-9:
-        found.append(f"{row.name}: all units are identical")
-    return found

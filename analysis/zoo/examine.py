@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from analysis.measurement.measure import Measurement, measure
 from analysis.measurement.verify import TESTABLE, Verdict, verify
-from analysis.network.analyze import analyze
+from analysis.network.analyze import propagate, report_of
 from analysis.report.report import Report
 from analysis.zoo.architectures import ZOO, build
 
@@ -78,7 +78,7 @@ def examine(name: str, false_alarm: float, seed: int = 0, most: int = MOST) -> O
     networks), and judge. `false_alarm` is the probability that anything disagrees by chance."""
     started = time.perf_counter()
     model, architecture = build(name), ZOO[name]
-    report = analyze(model, architecture.shape, batch=architecture.batch)
+    report = report_of(propagate(model, architecture.shape, batch=architecture.batch))
     weights = sum(p.numel() for p in model.parameters())
     limit = int(min(most, max(WORK / weights, 2 * BLOCK)))
     measured: Measurement | None = None

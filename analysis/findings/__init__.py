@@ -1,0 +1,1 @@
+"""Diagnosis: rules with codes that read an analysis, and changes that cure what they found."""

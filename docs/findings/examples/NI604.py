@@ -1,0 +1,8 @@
+"""A bias that batch norm subtracts again."""
+
+from tinygrad_edu import nn
+
+net = nn.Sequential(nn.Linear(16, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
+fixed = nn.Sequential(
+    nn.Linear(16, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10)
+)
