@@ -18,15 +18,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sympy as sp
 from sympy import Expr, Symbol
 
-from analysis.errors import Unverified
-from analysis.symbolic.expectation import RandomVariable, assuming
+from analysis.errors import InputError, Unverified
+from analysis.symbolic.expectation import Defined, E, RandomVariable, assuming
 from analysis.symbolic.printing import latex, plain, plain_prose
 from analysis.symbolic.verification import Grade, Verdict, verify, verify_solution, weakest
+
+if TYPE_CHECKING:
+    from analysis.symbolic.quantity import Quantity
 
 _MAKER = object()  # what only this module can hand to a Step
 
@@ -221,6 +224,26 @@ class Derivation:
     def result(self) -> Expr:
         """What the chain has come to."""
         return self.chain[-1].rhs if self.chain else self.start
+
+    def evaluate(self, values: Mapping[str, Any] | None = None) -> Quantity:
+        """The result (of an equation: its right-hand side) with values for what it speaks of, by
+        the names it is printed with: ``derive("he").evaluate({"n_in": 100})`` is 0.02.
+
+        Raises:
+            InputError: a name that does not occur in the result; the message lists those that do.
+        """
+        from analysis.symbolic.quantity import Quantity
+
+        value = getattr(self.result, "rhs", self.result)
+        moments = value.atoms(E, Defined)
+        symbols = {s for s in value.free_symbols if not isinstance(s, RandomVariable)}
+        parts = {str(part): part for part in moments | symbols}
+        unknown = sorted((values or {}).keys() - parts.keys())
+        if unknown:
+            known = ", ".join(sorted(parts)) or "numbers alone"
+            raise InputError(f"{self.name}: its result speaks of {known}, not of {unknown[0]}.")
+        given = {parts[name]: sp.sympify(v) for name, v in (values or {}).items()}
+        return Quantity(value.subs(given, simultaneous=True))
 
     @property
     def grade(self) -> Grade:

@@ -411,3 +411,16 @@ def test_a_deep_copy_is_independent() -> None:
     with tg.no_grad():
         twin *= 3
     assert (w.tolist(), twin.tolist(), twin.requires_grad) == ([1, 2], [3, 6], True)
+
+
+def test_a_clone_is_another_tensor_of_the_same_graph() -> None:
+    x = tg.tensor([1.0, -0.0], requires_grad=True)
+    y = x.clone()
+    assert y is not x
+    assert y.detach().numpy().tobytes() == x.detach().numpy().tobytes()
+    (3 * y).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [3, 3]
+    kept = x.detach().clone()
+    kept[0] = 7.0
+    assert x.tolist() == [1, 0]

@@ -44,6 +44,14 @@ def test_two_steps() -> None:
     assert p.item() == pytest.approx(expected, rel=1e-14)
 
 
+def test_eps_is_added_to_the_corrected_root() -> None:
+    p = nn.Parameter(tg.tensor([0.0], dtype=tg.float64))
+    optimizer = optim.Adam([p], lr=1.0, betas=(0.5, 0.75), eps=3.0)
+    (p * 1.0).sum().backward()
+    optimizer.step()
+    assert p.item() == pytest.approx(-1 / (1 + 3), rel=1e-14)  # m = v = 1 after correction
+
+
 @pytest.mark.parametrize("options", [{"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}, {"eps": -1e-8}])
 def test_refuses(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="Adam"):

@@ -51,6 +51,9 @@ def test_other_norms_and_other_arguments() -> None:
     ps = graded([3.0, -4.0])
     assert clip_grad_norm_(ps[0], 10.0, math.inf).item() == 4
     assert clip_grad_norm_(iter(ps), 10.0, 1).item() == 7
+    several = graded([3.0, -4.0], [[12.0]])
+    norms = [clip_grad_norm_(several, 100.0, kind).item() for kind in (1, 2, math.inf)]
+    assert norms == [19, 13, 12]  # of all gradients as one vector
     assert clip_grad_norm_([nn.Parameter([1.0])], 1.0).item() == 0  # no gradient
     assert clip_grad_norm_([], 1.0).item() == 0
 

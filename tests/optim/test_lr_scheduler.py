@@ -9,7 +9,14 @@ import pytest
 
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import ArgumentError, CheckpointError
-from tinygrad_edu.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR
+from tinygrad_edu.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    StepLR,
+)
 
 
 def optimizer(*rates: float) -> optim.Optimizer:
@@ -35,6 +42,14 @@ def test_cosine() -> None:
 def test_linear() -> None:
     assert rates(LinearLR(optimizer(3.0), total_iters=2), 4) == pytest.approx([1, 2, 3, 3])
     assert rates(LinearLR(optimizer(1.0), 1.0, 0.0, 2), 4) == [1, 0.5, 0, 0]
+
+
+def test_stairs() -> None:
+    assert rates(StepLR(optimizer(8.0), 2, gamma=0.5), 5) == [8, 8, 4, 4, 2]
+    assert rates(MultiStepLR(optimizer(8.0), [3, 1, 1], gamma=0.5), 5) == [8, 2, 2, 1, 1]
+    assert rates(ExponentialLR(optimizer(8.0), 0.5), 4) == [8, 4, 2, 1]
+    with pytest.raises(ArgumentError, match="step_size"):
+        StepLR(optimizer(1.0), 0)
 
 
 def test_lambda() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -235,3 +237,19 @@ def test_a_state_of_another_optimizer_changes_nothing() -> None:
         with pytest.raises(CheckpointError, match=message):
             adam.load_state_dict(state)
     np.testing.assert_equal(adam.state_dict(), good)
+
+
+def test_a_model_in_place_of_its_parameters_is_named() -> None:
+    with pytest.raises(ArgumentError, match=r"got a Linear; of a model, pass model\.parameters"):
+        optim.SGD(nn.Linear(2, 1))  # type: ignore[arg-type]
+
+
+def test_what_overflows_becomes_infinite_without_a_warning() -> None:
+    p = nn.Parameter([3e38])
+    p.grad = tg.tensor([-3e38])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for make in (optim.SGD, optim.RMSprop, optim.AdamW):
+            optimizer = make([p], lr=10.0)
+            optimizer.step()
+    assert not math.isfinite(p.item())

@@ -67,6 +67,9 @@ SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("CosineAnnealingLR", {"T_max": 20}),
     ("LinearLR", {"start_factor": 0.25, "end_factor": 0.5, "total_iters": 6}),
     ("LinearLR", {}),
+    ("StepLR", {"step_size": 3, "gamma": 0.3}),
+    ("MultiStepLR", {"milestones": [2, 5, 5], "gamma": 0.5}),
+    ("ExponentialLR", {"gamma": 0.9}),
     ("LambdaLR", {"lr_lambda": lambda epoch: 0.9**epoch}),
 ]
 

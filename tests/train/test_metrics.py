@@ -21,6 +21,7 @@ def test_accuracy_of_signs() -> None:
     scores = tg.tensor([2.0, -1.0, 0.5, -3.0])
     assert accuracy(scores, tg.tensor([1, -1, -1, -1])) == 0.75
     assert accuracy(scores, tg.tensor([1, 0, 0, 0])) == 0.75
+    assert accuracy(tg.zeros(3), tg.tensor([1, 0, 0])) == pytest.approx(2 / 3)  # 0 is not positive
 
 
 def test_accuracy_of_other_shapes() -> None:

@@ -99,6 +99,13 @@ def test_dead_units_and_units_dead_since_the_start() -> None:
     dead = [(r.dead, r.dead_since_start) for r in (first, second)]
     assert dead == [(pytest.approx(2 / 7), pytest.approx(2 / 7)), (pytest.approx(1 / 7),) * 2]
     assert first.near_linear >= 1 / 7  # the one that is always active
+    with Probe(model, every=1) as probe:  # alive in the second of three steps
+        for bias in (shut, -shut, shut):
+            model[2].bias.data = bias.double()
+            loss_of(model)
+    third = probe.layer("3")[-1].response
+    assert third is not None
+    assert (third.dead, third.dead_since_start) == (pytest.approx(1 / 7), 0)
     model[2].bias.data = -shut.double()
     with Probe(model, every=1) as probe:
         loss_of(model)

@@ -63,6 +63,15 @@ def test_near_linear_units() -> None:
     assert near_linear(x, y) == 0.4
 
 
+@pytest.mark.parametrize("scale", [1e-17, 1e13, 1e30])
+def test_near_linear_does_not_depend_on_the_scale(scale: float) -> None:
+    """Products of four float32 values would leave the range of float32."""
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    y = np.concatenate([2 * x[:, :3], np.abs(x[:, 3:])], axis=1)
+    with np.errstate(all="raise"):
+        assert near_linear(x * np.float32(scale), y * np.float32(scale)) == 0.5
+
+
 @pytest.mark.parametrize(("scale", "expected"), [(0.3, 1.0), (0.45, 0.0)])
 def test_tanh_is_nearly_linear_up_to_a_scale(scale: float, expected: float) -> None:
     x = scale * np.random.default_rng(1).normal(size=(20_000, 4))

@@ -22,6 +22,12 @@ def to(x: Tensor, dtype: Any) -> Tensor:
     return x if dtype == x.dtype else apply(ops.cast, x, dtype=dtype)
 
 
+def clone(x: Tensor) -> Tensor:
+    """The same values as a tensor of its own, through which the gradient passes. Nothing needs to
+    be copied: what is assigned to one of the two never shows in the other."""
+    return functions.reshape(x, x.shape)
+
+
 def to_float(x: Tensor) -> Tensor:
     """As float32."""
     return to(x, dtypes.float32)
@@ -195,6 +201,7 @@ class Methods:
     # -------------------------------------------------------------------------- conversion
 
     to = to
+    clone = clone
     float = to_float
     double = to_double
     int = to_int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -134,6 +135,50 @@ class LinearLR(LRScheduler):
         """The point on the line at this epoch."""
         done = min(epoch / self.total_iters, 1)
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class StepLR(LRScheduler):
+    """The initial rate times gamma ** (epoch // step_size): a fall every step_size epochs.
+
+    Raises:
+        ArgumentError: step_size < 1.
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if step_size < 1:
+            raise ArgumentError(f"StepLR: step_size must be at least 1, got {step_size}.")
+        self.step_size = step_size
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The stair at this epoch."""
+        return float(base * self.gamma ** (epoch // self.step_size))
+
+
+class MultiStepLR(LRScheduler):
+    """The initial rate times gamma for each of the milestones (epochs) that are reached."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
+        self.milestones = sorted(milestones)
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The stair at this epoch."""
+        return float(base * self.gamma ** bisect_right(self.milestones, epoch))
+
+
+class ExponentialLR(LRScheduler):
+    """The initial rate times gamma ** epoch."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The power at this epoch."""
+        return float(base * self.gamma**epoch)
 
 
 class LambdaLR(LRScheduler):

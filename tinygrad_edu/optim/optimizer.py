@@ -20,6 +20,7 @@ from tinygrad_edu.graph.node import clock, tracing
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.parameter import clear_grad
 from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.optim.recorded import record_step
 
 Values = Any
@@ -55,6 +56,10 @@ class Optimizer(ABC):
         self.state: dict[Tensor, State] = {}
         if isinstance(params, Tensor):
             raise ArgumentError(f"{self._name}: got a tensor; pass a list of them, [tensor].")
+        if not isinstance(params, Iterable):
+            raise ArgumentError(
+                f"{self._name}: got a {type(params).__name__}; of a model, pass model.parameters()."
+            )
         listed: list[Any] = list(params)
         for group in listed if listed and isinstance(listed[0], Mapping) else [{"params": listed}]:
             self.add_param_group(group)
@@ -141,17 +146,20 @@ class Optimizer(ABC):
         if now is not None:
             record_step(self, now)
             return
-        updates = [
+        for p, (value, state) in silently(self._updates):
+            # A NumPy scalar among the options (lr from np.logspace) has widened the value.
+            # Arithmetic of zero-dimensional arrays gives NumPy scalars, which are no arrays.
+            p.node.assign(np.asarray(value, p.dtype))
+            self.state[p] = state
+
+    def _updates(self) -> list[tuple[Tensor, tuple[Values, State]]]:
+        """What the rule makes of every parameter that has a gradient."""
+        return [
             (p, self.rule(p.node.data, p.grad.node.snapshot(), self.state.get(p, {}), group))
             for group in self.param_groups
             for p in group["params"]
             if p.grad is not None
         ]
-        for p, (value, state) in updates:
-            # A NumPy scalar among the options (lr from np.logspace) has widened the value.
-            # Arithmetic of zero-dimensional arrays gives NumPy scalars, which are no arrays.
-            p.node.assign(np.asarray(value, p.dtype))
-            self.state[p] = state
 
     # -------------------------------------------------------------------------- saving
 

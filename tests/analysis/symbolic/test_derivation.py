@@ -8,7 +8,7 @@ import json
 import pytest
 import sympy as sp
 
-from analysis.errors import Unverified
+from analysis.errors import InputError, Unverified
 from analysis.symbolic.derivation import Claim, Derivation, Step
 from analysis.symbolic.expectation import (
     E,
@@ -114,3 +114,15 @@ def test_to_dict_is_json_and_complete() -> None:
     assert data["grade"] == "G"
     assert data["given"] == ["W, Y independent"]
     assert [step["name"] for step in data["steps"]] == ["independence"]
+
+
+def test_a_result_can_be_evaluated_by_the_names_it_prints() -> None:
+    moments = {"E[W**2]": 3, "E[Y**2]": sp.Rational(1, 2)}
+    assert product().evaluate(moments).exact == sp.Rational(3, 2)
+    solved = Derivation("equation", "an equation", sp.Eq(n * Var(W), 1, evaluate=False)).solve(
+        Var(W), 1 / n
+    )
+    assert float(solved.evaluate({"n": 4})) == 0.25
+    assert solved.evaluate().exact == 1 / n
+    with pytest.raises(InputError, match=r"equation: its result speaks of .*n.*, not of m\."):
+        solved.evaluate({"m": 4})
