@@ -36,6 +36,7 @@ from tinygrad_edu.graph.creation import (
 from tinygrad_edu.graph.functions import *  # noqa: F403
 from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.ops import native as _native
 from tinygrad_edu.ops.dtypes import boolean as bool
 from tinygrad_edu.ops.dtypes import float32, float64, int32, int64
 
@@ -50,6 +51,14 @@ if TYPE_CHECKING:
     from tinygrad_edu.kernels.configuration import clear_cache, show_config
     from tinygrad_edu.kernels.threads import get_num_threads, set_num_threads
     from tinygrad_edu.train.checkpoint import load, save
+
+
+def _compiled(*definition: Any) -> Any:
+    """Eager ops are compiled by the compiler, which is loaded for the first of them."""
+    return importlib.import_module("tinygrad_edu.compiler.eager").make(*definition)
+
+
+_native.provide(_compiled)
 
 _LAZY = {
     "autograd": "tinygrad_edu.derive.autograd",

@@ -37,6 +37,12 @@ def scored_labels(draw: Any) -> Sample:
 
 
 @st.composite
+def some_scored_labels(draw: Any) -> Sample:
+    """The same, of at least one row."""
+    return draw(scored_labels().filter(lambda sample: sample.xs[0].size))
+
+
+@st.composite
 def layers(draw: Any) -> Sample:
     """Inputs, weights and biases of a linear layer."""
     n, inputs, outputs = (draw(st.integers(0, 3)) for _ in range(3))
@@ -52,6 +58,17 @@ def groups(draw: Any) -> Sample:
     x = draw(arrays(shape, ((-2, -0.5), (0.5, 2))))
     axes = tuple(axis for axis in range(x.ndim) if draw(st.booleans()))
     return Sample((x,), {"axes": axes, "eps": draw(st.sampled_from([1.0, 0.1]))})
+
+
+@st.composite
+def scaled_groups(draw: Any) -> Sample:
+    """The same, with a weight and a bias for the last axes or for some axis."""
+    sample = draw(groups())
+    (x,) = sample.xs
+    axis = draw(st.integers(0, x.ndim - 1))
+    channel = (x.shape[axis], *[1] * (x.ndim - axis - 1))
+    shape = draw(st.sampled_from([x.shape[axis:], channel]))
+    return Sample((x, draw(arrays(shape)), draw(arrays(shape))), sample.params)
 
 
 @st.composite
@@ -97,6 +114,9 @@ FUSED: dict[str, Case] = {
     "softmax": Case(along_an_axis(), _softmax),
     "log_softmax": Case(along_an_axis(), lambda x, axis: np.log(_softmax(x, axis))),
     "cross_entropy": Case(scored_labels(), _losses),
+    "mean_cross_entropy": Case(
+        some_scored_labels(), lambda scores, labels: np.mean(_losses(scores, labels))
+    ),
     "linear": Case(
         layers(), lambda x, weight, bias: np.einsum("ni,oi->no", x, weight) + bias[None]
     ),
@@ -104,6 +124,10 @@ FUSED: dict[str, Case] = {
     "standardize": Case(groups(), _standardized),
     "unit_rms": Case(groups(), _unit_rms),
     "affine": Case(scalings(), lambda x, weight, bias=0.0: x * weight + bias),
+    "standardize_affine": Case(
+        scaled_groups(),
+        lambda x, weight, bias, axes, eps: _standardized(x, axes, eps) * weight + bias,
+    ),
     "convolution_bias": BIASED,
 }
 

@@ -31,12 +31,15 @@ def backward(root: Tensor, gradient: Tensor | None, create_graph: bool) -> None:
     order = ordered([root.node])
     kept = {node for node in order if node.op is None or node.retains_grad}
     cotangents = pull_back([(root.node, start)], order, kept, create_graph)
-    with modes.set_grad_enabled(create_graph):
-        now = tracing()
-        for node, cotangent in cotangents.items():
-            if now is not None:
-                now.grad_event(node, reading=True)
-            node.grad = cotangent if node.grad is None else node.grad + cotangent
+    now = tracing()
+    for node, cotangent in cotangents.items():
+        if now is not None:
+            now.grad_event(node, reading=True)
+        if node.grad is None:
+            node.grad = cotangent
+        else:
+            with modes.set_grad_enabled(create_graph):
+                node.grad = node.grad + cotangent
 
 
 def grad(
@@ -125,16 +128,15 @@ def pull_back(
     now = tracing()
     if now is not None:
         now.check_own(order)
-    on_graph = create_graph or any(node.is_abstract for node in order[-1:])
+    on_graph = create_graph or (bool(order) and order[-1].is_abstract)
     pull = _pull_tensors if on_graph else _pull_arrays
     pull = watched(pull, "backward", "the gradient of operand {}")
     starts = [(node, start if on_graph else start.node.data) for node, start in seeds]
     with modes.set_grad_enabled(create_graph):
         cotangents = silently(_walk, starts, order, kept, pull)
-    return {
-        node: make(value.node if on_graph else Node(np.asarray(value)))
-        for node, value in cotangents.items()
-    }
+    if on_graph:
+        return {node: make(value.node) for node, value in cotangents.items()}
+    return {node: make(Node(np.asarray(value))) for node, value in cotangents.items()}
 
 
 def _walk(
@@ -150,15 +152,16 @@ def _walk(
         if node in alive:
             cotangents[node] = cotangents[node] + start if node in cotangents else start
     for node in reversed(order):
-        if node.op is None or node not in cotangents:
+        op, inputs = node.op, node.inputs
+        if op is None or node not in cotangents:
             continue
         cotangent = cotangents[node] if node in kept else cotangents.pop(node)
-        wanted = [x in alive for x in node.inputs]
+        wanted = [x in alive for x in inputs]
         if True not in wanted:
             continue
-        if node.op.reads:
+        if op.reads:
             refuse_stale(node)
-        for x, wants, part in zip(node.inputs, wanted, pull(node, cotangent, wanted), strict=True):
+        for x, wants, part in zip(inputs, wanted, pull(node, cotangent, wanted), strict=True):
             if wants and part is not None:
                 cotangents[x] = cotangents[x] + part if x in cotangents else part
     return cotangents

@@ -16,17 +16,20 @@ def ordered(
     be as long as memory allows."""
     order: list[Node] = []
     seen: set[Node] = set()
-    stack = [(root, False) for root in roots]
+    stack: list[Node | None] = list(roots)
     while stack:
-        node, operands_done = stack.pop()
-        if operands_done:
-            order.append(node)
+        node = stack.pop()
+        if node is None:  # the operands of the node below are done
+            order.append(stack.pop())  # type: ignore[arg-type]
         elif node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            stack.extend(
-                (x, False) for x in node.inputs if (x.requires_grad or constants) and x not in seen
-            )
+            if not node.inputs:
+                order.append(node)
+                continue
+            stack += (node, None)
+            for x in node.inputs:
+                if (x.requires_grad or constants) and x not in seen:
+                    stack.append(x)
     if targets is None:
         return order
     leading: set[Node] = set()
@@ -38,12 +41,18 @@ def ordered(
 
 def refuse_stale(node: Node) -> None:
     """Raise if a value that the derivative of this node's op may read is not what it was."""
+    tick = node.tick
+    for x in node.inputs:
+        if x.changed > tick:
+            raise _stale(node, x, f"operand {node.inputs.index(x)}")
+    if node.changed > tick:
+        raise _stale(node, node, "the result")
+
+
+def _stale(node: Node, x: Node, which: str) -> StaleStorageError:
     assert node.op is not None
-    for position, x in enumerate((*node.inputs, node)):
-        if x.changed > node.tick:
-            which = f"operand {position}" if position < len(node.inputs) else "the result"
-            raise StaleStorageError(
-                f"{node.op.name}: {which} of shape {x.shape} was changed after {node.op.name} "
-                "used it and before its gradient was computed (by an optimizer step, "
-                "load_state_dict or .data); compute the result again, or call backward first."
-            )
+    return StaleStorageError(
+        f"{node.op.name}: {which} of shape {x.shape} was changed after {node.op.name} used it and "
+        "before its gradient was computed (by an optimizer step, load_state_dict or .data); "
+        "compute the result again, or call backward first."
+    )

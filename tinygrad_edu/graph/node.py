@@ -104,6 +104,8 @@ class Node:
         was there before: its values may be others at the next call."""
         if self.data.__class__ is Abstract:
             return True
+        if tracer is None:  # as nearly always
+            return False
         now = tracing()
         return now is not None and bool(now.is_older(self))
 
@@ -169,19 +171,19 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
     if tracer is not None and tracer.thread == threading.get_ident():
         recorded: Node = tracer.record(op, nodes, params)
         return recorded
-    requires_grad = abstract = False
+    requires_grad = abstract = live = False
     for node in nodes:
-        if node.requires_grad:
-            requires_grad = True
-        if node.data.__class__ is Abstract:
-            abstract = True
+        requires_grad = requires_grad or node.requires_grad
+        abstract = abstract or node.data.__class__ is Abstract
+        live = live or node.live
     if abstract:
         data: Any = Abstract(*op.infer(*nodes, **params))
     else:
         data = _forward(op, nodes, params)
-        if data.base is not None and any(node.live for node in nodes):
+        if live and data.base is not None:
             data = data.copy()  # not a window onto memory that a compiled step will write to
-    requires_grad = requires_grad and op.differentiable and state.recording and is_float(data.dtype)
+    if requires_grad:
+        requires_grad = op.differentiable and state.recording and is_float(data.dtype)
     if requires_grad or abstract:
         node = Node(data, requires_grad, op, tuple(nodes), params)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, TraceError
-from tinygrad_edu.graph.node import Node, record, tracing
+from tinygrad_edu.graph.node import Abstract, Node, record, tracing
 from tinygrad_edu.ops import dtypes
 from tinygrad_edu.ops.fused import Fused
 from tinygrad_edu.ops.table import TABLE, Op, Reader
@@ -36,11 +36,13 @@ def compose(op: Fused, *operands: Tensor, **params: Any) -> Tensor:
     """Run a fused composite of tensors; where they are only traced, record its definition, unless
     it is to be kept whole. The trace of a training step keeps every composite whole, since its
     derivative is then the short one."""
-    whole = op.whole or tracing() is not None
-    if not whole and any(operand.node.is_abstract for operand in operands):
-        reader = graph_reader(operands[0].dtype)
-        return op.definition(reader, *operands, **params)  # type: ignore[no-any-return]
-    return apply(op, *operands, **params)
+    nodes = [operand.node for operand in operands]
+    if not op.whole and tracing() is None:
+        for node in nodes:
+            if node.data.__class__ is Abstract:
+                reader = graph_reader(operands[0].dtype)
+                return op.definition(reader, *operands, **params)  # type: ignore[no-any-return]
+    return make_tensor(record(op, nodes, params))  # type: ignore[no-any-return]
 
 
 def is_operand(x: Any) -> bool:

@@ -5,7 +5,7 @@ from an offset on that depends on k alone. So what a matrix of windows would cop
 and the kernels are matrix products that find row k of their second factor at `offsets[k]`.
 
 A kernel keeps a block of results in vector registers while it walks along k. It is emitted for one
-height of block and compiled, in some 20 ms, when it is first asked for. Where an image's line ends
+height of block, compiled once on a machine and kept (`kernels.llvm`). Where an image's line ends
 the row runs on into the next line: the columns that result belong to no window and are dropped.
 """
 
@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +30,6 @@ _REALS = (np.dtype(np.float32), np.dtype(np.float64))
 class _Machine(NamedTuple):
     """What kernels are emitted for."""
 
-    make_target: Callable[[], Any]
-    """Every engine takes a target machine over, so each needs one of its own."""
     vector_bytes: int
     blocks: dict[int, int]
     """The widths, in vectors, of blocks by their height: enough sums to keep the multipliers busy,
@@ -38,21 +38,12 @@ class _Machine(NamedTuple):
 
 @functools.cache
 def _machine() -> _Machine:
-    import llvmlite.binding as llvm
+    from tinygrad_edu.kernels import llvm
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    make = functools.partial(
-        llvm.Target.from_default_triple().create_target_machine,
-        cpu=llvm.get_host_cpu_name(),
-        features=features.flatten(),
-        opt=2,
-    )
-    if features.get("avx") and not features.get("avx512f"):  # 16 registers, elsewhere 32
-        return _Machine(make, 32, {4: 3, 2: 6, 1: 6})
-    size = 64 if features.get("avx512f") else 16
-    return _Machine(make, size, {8: 3, 4: 6, 2: 6, 1: 6})
+    features = llvm.host().features.split(",")
+    if "+avx" in features and "+avx512f" not in features:  # 16 registers, elsewhere 32
+        return _Machine(32, {4: 3, 2: 6, 1: 6})
+    return _Machine(64 if "+avx512f" in features else 16, {8: 3, 4: 6, 2: 6, 1: 6})
 
 
 def _lanes(dtype: np.dtype[Any]) -> int:
@@ -139,19 +130,13 @@ class _Writer:
         builder.position_at_end(after)
         return current
 
-    def compile(self) -> Callable[..., None]:
-        """The kernel, callable with integers."""
-        import llvmlite.binding as llvm
-
+    def text(self) -> str:
+        """The kernel as LLVM assembly."""
         self.builder.ret_void()
-        engine = llvm.create_mcjit_compiler(
-            llvm.parse_assembly(str(self.module)), _machine().make_target()
-        )
-        engine.finalize_object()
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(self.arguments))
-        kernel = kind(engine.get_function_address(self.function.name))
-        kernel.engine = engine  # type: ignore[attr-defined]  # owns the machine code
-        return kernel
+        return str(self.module)
+
+
+_ARGUMENTS = ("out", "distance", "a", "b", "offsets", "depth", "columns", "bias")
 
 
 @functools.cache
@@ -162,8 +147,21 @@ def _kernel(height: int, dtype: np.dtype[Any]) -> Callable[..., None]:
 
     a is packed; rows of out are `distance` apart and, as those of b, readable up to the next
     multiple of `row_step` columns."""
-    names = ("out", "distance", "a", "b", "offsets", "depth", "columns", "bias")
-    w = _Writer("products", names, dtype)
+    from tinygrad_edu.kernels import llvm
+
+    signature = f"{_source()} {height} {dtype} {_machine()}"
+    found = llvm.address(signature, functools.partial(_write, height, dtype))
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(_ARGUMENTS))(found)
+
+
+@functools.cache
+def _source() -> str:
+    """A hash of this file: what kernels depend on besides height, dtype and processor."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def _write(height: int, dtype: np.dtype[Any], name: str) -> str:
+    w = _Writer(name, _ARGUMENTS, dtype)
     out, distance, a, b, offsets, depth, columns, bias = w.arguments.values()
     width = _machine().blocks[height]
     vector_bytes = w.size * w.lanes
@@ -192,7 +190,7 @@ def _kernel(height: int, dtype: np.dtype[Any]) -> Callable[..., None]:
 
     blocks = w.builder.sdiv(w.builder.add(columns, w.builder.sub(span, w.number(1))), span)
     w.loop(blocks, (), block)
-    return w.compile()
+    return w.text()
 
 
 # ------------------------------------------------------------------------------ running

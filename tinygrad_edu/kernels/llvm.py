@@ -26,7 +26,7 @@ from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
     *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "narrow.py", "native.py"),
-    *("interpreter.py", "scalar_machine.py", "lane_machine.py", "driver.py", "team.py"),
+    *("interpreter.py", "scalar_machine.py", "lane_machine.py", "driver.py", "team.py", "door.py"),
     "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
 from tinygrad_edu.graph.functions import as_tensor, log_softmax, logical_and, where
-from tinygrad_edu.graph.node import tracing
+from tinygrad_edu.graph.node import Abstract, tracing
 from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.reduction import check_reduction, reduce
@@ -45,10 +45,15 @@ def cross_entropy(
             label_smoothing outside [0, 1]. (A compiled step cannot raise for a value: there such a
             class number costs NaN.)
     """
+    scores, target = as_tensor(input), as_tensor(target)
+    if weight is None and not label_smoothing and _are_plain(scores, target, ignore_index):
+        if reduction == "mean":
+            return compose(ops.mean_cross_entropy, scores, target)
+        check_reduction("cross_entropy", reduction)
+        return reduce(compose(ops.cross_entropy, scores, target), reduction)
     check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is {label_smoothing}, not in [0, 1].")
-    scores, target = as_tensor(input), as_tensor(target)
     if not scores.shape or not is_float(scores.dtype):
         raise DTypeError(f"cross_entropy: scores are vectors of floats, not {describe([scores])}.")
     factors = None if weight is None else _class_weights(scores, as_tensor(weight))
@@ -56,23 +61,30 @@ def cross_entropy(
         losses = _with_probabilities(scores, target, factors, label_smoothing)
         return reduce(losses, reduction)
     _check_class_numbers(scores, target, ignore_index)
-    if scores.ndim == 2 and factors is None and not label_smoothing:
-        if tracing() is not None:
-            return _without_looking(scores, target.long(), ignore_index, reduction)
-        if _all_count(target, ignore_index):
-            return reduce(compose(ops.cross_entropy, scores, target), reduction)
+    if scores.ndim == 2 and factors is None and not label_smoothing and tracing() is not None:
+        return _without_looking(scores, target.long(), ignore_index, reduction)
     target = target.long()  # beside uint8, ignore_index would not be a number
     return _with_class_numbers(scores, target, factors, ignore_index, reduction, label_smoothing)
 
 
-def _all_count(target: Tensor, ignore_index: int) -> bool:
-    """Whether it is known that no class number is the one to be ignored."""
-    if target.node.is_abstract:
+def _are_plain(scores: Tensor, target: Tensor, ignore_index: int) -> bool:
+    """Whether the scores are a matrix of floats, and the target is known to name a class in each
+    row and nothing to be ignored: the usual case, asked in few steps."""
+    if target.node.is_abstract or scores.node.data.__class__ is Abstract:
         return False
-    labels = target.node.data
-    if ignore_index < 0:  # the usual case, and the cheaper question
-        return not labels.size or bool(np.minimum.reduce(labels, axis=None) >= 0)
-    return not (labels == ignore_index).any()
+    rows, labels = scores.node.data, target.node.data
+    if len(rows.shape) != 2 or labels.shape != rows.shape[:1] or rows.dtype.kind != "f":
+        return False
+    unsigned = _UNSIGNED.get(labels.dtype.char)
+    if unsigned is None or not labels.size:
+        return False
+    # As unsigned numbers, what is negative is larger than any class.
+    if int(np.maximum.reduce(labels.view(unsigned))) >= rows.shape[1]:
+        return False
+    return ignore_index < 0 or not (labels == ignore_index).any()
+
+
+_UNSIGNED = {np.dtype(t).char: f"u{np.dtype(t).itemsize}" for t in (np.int32, np.int64)}
 
 
 def _without_looking(scores: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Tensor:

@@ -92,7 +92,8 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     if bias is None:
         return matmul(x, weight.mT)
     bias = as_tensor(bias)
-    if x.ndim == weight.ndim == 2 and x.dtype == weight.dtype == bias.dtype and bias.ndim == 1:
+    a, w, b = x.node.data, weight.node.data, bias.node.data
+    if len(a.shape) == len(w.shape) == 2 and len(b.shape) == 1 and a.dtype == w.dtype == b.dtype:
         return compose(ops.linear, x, weight, bias)
     return matmul(x, weight.mT) + bias
 

@@ -62,7 +62,7 @@ class Linear(Module):
     def forward(self, x: Operand) -> Tensor:
         """(..., in_features) to (..., out_features)."""
         x = as_tensor(x)
-        if x.shape[-1:] != (self.in_features,):
+        if x.node.data.shape[-1:] != (self.in_features,):
             raise ShapeError(
                 f"{self}: got an input of shape {x.shape}; its last axis must have "
                 f"{self.in_features} elements."

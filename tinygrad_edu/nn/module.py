@@ -102,6 +102,9 @@ class Module:
         if self._forward_pre_hooks:
             args = self._changed_by_hooks(args)
         output = self.forward(*args, **kwargs)
+        return self._seen_by_hooks(args, output) if self._forward_hooks else output
+
+    def _seen_by_hooks(self, args: tuple[Any, ...], output: Any) -> Any:
         for hook in tuple(self._forward_hooks.values()):  # a hook may remove itself
             changed = hook(self, args, output)
             if changed is not None:

@@ -41,7 +41,7 @@ def layer_norm(
         DTypeError: Not one float dtype throughout. ArgumentError: eps < 0.
     """
     x, parameters, axes = _last_axes("layer_norm", input, normalized_shape, weight, bias)
-    return _scaled(_divided(ops.standardize, x, axes, checked_eps("layer_norm", eps)), *parameters)
+    return _standardized(x, axes, checked_eps("layer_norm", eps), parameters)
 
 
 def rms_norm(
@@ -58,7 +58,7 @@ def rms_norm(
     """
     x, parameters, axes = _last_axes("rms_norm", input, normalized_shape, weight, None)
     eps = float(np.finfo(x.dtype).eps) if eps is None else checked_eps("rms_norm", eps)
-    return _scaled(_divided(ops.unit_rms, x, axes, eps), *parameters)
+    return _scaled(_divided(ops.unit_rms, (x,), axes, eps), *parameters)
 
 
 def group_norm(
@@ -82,7 +82,7 @@ def group_norm(
     check_groups("group_norm", num_groups, channels)
     parameters = _a_channel("group_norm", x, weight=weight, bias=bias)
     grouped = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y = _divided(ops.standardize, grouped, (2,), checked_eps("group_norm", eps))
+    y = _divided(ops.standardize, (grouped,), (2,), checked_eps("group_norm", eps))
     return _scaled(y.reshape(x.shape), *parameters)
 
 
@@ -125,7 +125,7 @@ def batch_norm(
             "evaluation mode, or layer_norm."
         )
     moments = Moments()
-    y = _scaled(_divided(ops.standardize, x, axes, eps, moments), *parameters)
+    y = _standardized(x, axes, eps, parameters, moments)
     if running_mean is not None and running_var is not None:
         with no_grad():
             mean, variance = _statistics(x, axes, moments)
@@ -189,13 +189,27 @@ def _check_population(mean: np.ndarray, variance: np.ndarray) -> None:
 # ------------------------------------------------------------------------------ shared
 
 
+def _standardized(
+    x: Tensor,
+    axes: Axes,
+    eps: float,
+    parameters: Sequence[Tensor | None],
+    moments: Moments | None = None,
+) -> Tensor:
+    """The input minus its mean, divided by its standard deviation, scaled and shifted."""
+    weight, bias = parameters
+    if weight is None or bias is None:
+        return _scaled(_divided(ops.standardize, (x,), axes, eps, moments), weight, bias)
+    return _divided(ops.standardize_affine, (x, weight, bias), axes, eps, moments)
+
+
 def _divided(
-    op: ops.Fused, x: Tensor, axes: Axes, eps: float, moments: Moments | None = None
+    op: ops.Fused, xs: Sequence[Tensor], axes: Axes, eps: float, moments: Moments | None = None
 ) -> Tensor:
     """The normalised input. What the run measures is kept for the derivative."""
-    if x.node.is_abstract:
-        return compose(op, x, axes=axes, eps=eps)
-    return compose(op, x, axes=axes, eps=eps, moments=moments or Moments())
+    if xs[0].node.is_abstract:
+        return compose(op, *xs, axes=axes, eps=eps)
+    return compose(op, *xs, axes=axes, eps=eps, moments=moments or Moments())
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -71,8 +71,17 @@ from tinygrad_edu.ops.elementwise import (
     tanh,
     where,
 )
-from tinygrad_edu.ops.fused import Fused, cross_entropy, dropout, linear, log_softmax, mean, softmax
-from tinygrad_edu.ops.normalization import affine, standardize, unit_rms
+from tinygrad_edu.ops.fused import (
+    Fused,
+    cross_entropy,
+    dropout,
+    linear,
+    log_softmax,
+    mean,
+    mean_cross_entropy,
+    softmax,
+)
+from tinygrad_edu.ops.normalization import affine, standardize, standardize_affine, unit_rms
 from tinygrad_edu.ops.pooling import avg_pool, avg_pool_input, max_pool, max_pool_positions
 from tinygrad_edu.ops.structural import (
     amax,
@@ -157,6 +166,7 @@ __all__ = [
     "max_pool_positions",
     "maximum",
     "mean",
+    "mean_cross_entropy",
     "minimum",
     "mish",
     "mul",
@@ -182,6 +192,7 @@ __all__ = [
     "softsign",
     "sqrt",
     "standardize",
+    "standardize_affine",
     "sub",
     "sum",
     "tan",

@@ -149,14 +149,28 @@ def dropout(m: Reader, x: Any, keep: Any, p: float) -> Any:
 
 def standardize(m: Reader, x: Any, axes: Axes, eps: float) -> Any:
     """(x - mean) / sqrt(variance + eps), both over `axes`; the variance is divided by n."""
-    deviation = x - mean(m, x, axes, keepdims=True)
+    return standardized(m, x, axes, eps)[0]
+
+
+def standardized(m: Reader, x: Any, axes: Axes, eps: float) -> list[Any]:
+    """`standardize`, and what it measures: 1 / sqrt(variance + eps), variance, mean."""
+    centre = mean(m, x, axes, keepdims=True)
+    deviation = x - centre
     variance = mean(m, deviation * deviation, axes, keepdims=True)
-    return deviation * m.rsqrt(variance + eps)
+    scale = m.rsqrt(variance + eps)
+    return [deviation * scale, scale, variance, centre]
 
 
 def unit_rms(m: Reader, x: Any, axes: Axes, eps: float) -> Any:
     """x / sqrt(mean(x^2) + eps) over `axes`: its root mean square becomes 1."""
-    return x * m.rsqrt(mean(m, x * x, axes, keepdims=True) + eps)
+    return of_unit_rms(m, x, axes, eps)[0]
+
+
+def of_unit_rms(m: Reader, x: Any, axes: Axes, eps: float) -> list[Any]:
+    """`unit_rms`, and what it measures: 1 / sqrt(mean(x^2) + eps), mean(x^2)."""
+    square = mean(m, x * x, axes, keepdims=True)
+    scale = m.rsqrt(square + eps)
+    return [x * scale, scale, square]
 
 
 def affine(m: Reader, x: Any, weight: Any, *bias: Any) -> Any:

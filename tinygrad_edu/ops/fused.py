@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.ops import arrays, composite
+from tinygrad_edu.ops import arrays, composite, native
 from tinygrad_edu.ops.dtypes import is_float
 from tinygrad_edu.ops.kinds import Written, added
 from tinygrad_edu.ops.silence import silently
@@ -34,6 +34,9 @@ class Fused(Written):
     gives the operands' cotangents and `push(m, ts, y, xs, **params)` the result's tangent, both in
     ops. Where nobody will differentiate the cotangents again, `pull_arrays(g, y, xs, wanted,
     **params)`, if given, computes the same on arrays in fewer passes.
+
+    If `compiled`, the definition and `pull` run as compiled kernels, and what is written for arrays
+    only where there are none (see `native.run`).
     """
 
     kind = "composite"
@@ -51,8 +54,10 @@ class Fused(Written):
         reads: bool = True,
         whole: bool = False,
         pull_arrays: Rule | None = None,
+        compiled: bool = False,
     ) -> None:
         super().__init__(forward, shape)
+        self.compiled = compiled
         self.definition = definition
         self._pull = pull
         self._push = push
@@ -61,17 +66,33 @@ class Fused(Written):
         self.pull_arrays = pull_arrays
 
     def forward(self, *xs: Any, **params: Any) -> Any:
+        if self.compiled and native.is_array(xs[0]):
+            found = native.run(self.definition, xs, **params)
+            if found is not None:
+                return found[0]
         return silently(self._forward, *xs, **params)
 
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
     ) -> list[Any]:
-        pulled: list[Any]
+        pulled: list[Any] | None
+        if self.compiled and native.is_array(g):
+            pulled = native.run(self._wanted, (g, y, *xs), wanted=tuple(wanted), **params)
+            if pulled is not None:
+                rest = iter(pulled)
+                return [next(rest) if want else None for want in wanted]
         if self.pull_arrays is not None and g.__class__ is np.ndarray and is_float(g.dtype):
             pulled = silently(self.pull_arrays, g, y, xs, wanted, **params)
         else:
             pulled = self._pull(m, g, y, xs, wanted, **params)
         return pulled
+
+    def _wanted(
+        self, m: Reader, g: Any, y: Any, *xs: Any, wanted: Sequence[bool], **params: Any
+    ) -> list[Any]:
+        """The cotangents that are wanted alone."""
+        pulled = self._pull(m, g, y, xs, wanted, **params)
+        return [part for part, want in zip(pulled, wanted, strict=True) if want]
 
     def jvp(
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any
@@ -130,6 +151,7 @@ def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:
     pull=lambda m, g, y, xs, wanted, axis: [_softmax_along(m, g, y, axis)],
     push=lambda m, ts, y, xs, axis: _softmax_along(m, ts[0], y, axis),
     pull_arrays=_pull_softmax_arrays,
+    compiled=True,
 )
 def softmax(x, axis):
     """exp(x) divided by its sum along `axis`."""
@@ -144,6 +166,7 @@ def softmax(x, axis):
     shape=lambda x, axis: x.shape,
     pull=lambda m, g, y, xs, wanted, axis: [g - m.exp(y) * m.sum(g, axes=(axis,), keepdims=True)],
     push=lambda m, ts, y, xs, axis: ts[0] - m.sum(m.exp(y) * ts[0], axes=(axis,), keepdims=True),
+    compiled=True,
 )
 def log_softmax(x, axis):
     """The logarithm of `softmax`."""
@@ -174,20 +197,52 @@ def _pull_cross_entropy(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list
     return [m.softmax(scores, axis=1) * column - hot, None]
 
 
+def _push_cross_entropy(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
+    along = m.sum(m.softmax(xs[0], axis=1) * ts[0], axes=(1,), keepdims=False)
+    return along - _picked(m, ts[0], xs[1])
+
+
+def _define_cross_entropy(m: Reader, scores: Any, labels: Any) -> Any:
+    return -_picked(m, composite.log_softmax(m, scores, 1), labels)
+
+
 @fused(
-    definition=lambda m, scores, labels: -_picked(m, composite.log_softmax(m, scores, 1), labels),
+    definition=_define_cross_entropy,
     shape=lambda scores, labels: scores.shape[:1],
     pull=_pull_cross_entropy,
-    push=lambda m, ts, y, xs: (
-        m.sum(m.softmax(xs[0], axis=1) * ts[0], axes=(1,), keepdims=False)
-        - _picked(m, ts[0], xs[1])
-    ),
+    push=_push_cross_entropy,
+    compiled=True,
 )
 def cross_entropy(scores, labels):
     """-log softmax of each row of scores (n, classes) at its label (n,)."""
     shifted = scores - _top(scores, 1)
     picked = shifted[np.arange(len(scores)), labels]
     return np.log(add_up(np.exp(shifted), (1,), False)) - picked
+
+
+def _rows_share(m: Reader, g: Any, scores: Any) -> Any:
+    """What arrives at the mean, dealt out to the rows."""
+    count = scores.shape[0]
+    return m.expand(m.reshape(g / float(count), shape=(1,)), shape=(count,))
+
+
+@fused(
+    definition=lambda m, scores, labels: composite.mean(
+        m, _define_cross_entropy(m, scores, labels), (0,)
+    ),
+    shape=lambda scores, labels: (),
+    pull=lambda m, g, y, xs, wanted: _pull_cross_entropy(
+        m, _rows_share(m, g, xs[0]), None, xs, wanted
+    ),
+    push=lambda m, ts, y, xs: m.mean(
+        _push_cross_entropy(m, ts, None, xs), axes=(0,), keepdims=False
+    ),
+    compiled=True,
+)
+def mean_cross_entropy(scores, labels):
+    """The mean of `cross_entropy` over the rows; nan over none."""
+    losses = cross_entropy.forward(scores, labels)
+    return mean.forward(losses, axes=(0,), keepdims=False)
 
 
 # ------------------------------------------------------------------------------ the linear layer
@@ -210,6 +265,15 @@ def _pull_linear(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
     ]
 
 
+def _pull_linear_arrays(g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
+    x, weight, _ = xs
+    return [
+        np.matmul(g, weight) if wanted[0] else None,
+        np.matmul(g.T, x) if wanted[1] else None,
+        add_up(g, (0,), False) if wanted[2] else None,
+    ]
+
+
 def _push_linear(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
     x, weight, _ = xs
     return added(
@@ -226,6 +290,7 @@ def _push_linear(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
     shape=lambda x, weight, bias: (x.shape[0], weight.shape[0]),
     pull=_pull_linear,
     push=_push_linear,
+    pull_arrays=_pull_linear_arrays,
 )
 def linear(x, weight, bias):
     """x @ weight.T + bias: x (n, in), weight (out, in), bias (out,)."""

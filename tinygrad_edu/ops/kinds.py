@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import DTypeError, cannot_broadcast
-from tinygrad_edu.ops import arrays
+from tinygrad_edu.ops import arrays, native
 from tinygrad_edu.ops.dtypes import Spec, boolean, default_float, is_float, promote
 from tinygrad_edu.ops.silence import silently
 from tinygrad_edu.ops.table import Op, Reader
@@ -59,7 +59,8 @@ class Elementwise(Op):
     `result` says what dtypes go through: "same" keeps the promoted dtype, "float" makes integers
     float first, "bool" answers a question; `numeric` refuses bool operands. Where a partial is 0,
     `picks` drops the cotangent even if it is infinite. A `quiet` rule never makes NumPy warn, so
-    it need not be silenced.
+    it need not be silenced. Functions of one operand run as compiled kernels; arithmetic does not
+    gain by it.
     """
 
     kind = "elementwise"
@@ -83,6 +84,7 @@ class Elementwise(Op):
         self.picks = picks
         self.arity = len(self.partials)
         self.selects = next((i for i, p in enumerate(self.partials) if p is not None), 0)
+        self.compiled = self.arity == 1 and callable(partials[0])
 
     def prepare(self, specs: Sequence[Spec]) -> np.dtype[Any] | None:
         if self.selects:
@@ -113,6 +115,10 @@ class Elementwise(Op):
                 )
 
     def forward(self, *xs: Any, **params: Any) -> Any:
+        if self.compiled and native.is_array(xs[0]):
+            found = native.run(self._again, xs, **params)
+            if found is not None:
+                return found[0]
         if self.quiet:
             return self.rule(arrays, *xs, **params)
         return silently(self.rule, arrays, *xs, **params)
@@ -124,12 +130,22 @@ class Elementwise(Op):
     def vjp(
         self, m: Reader, g: Any, y: Any, xs: Sequence[Any], wanted: Sequence[bool], **params: Any
     ) -> list[Any]:
+        if self.compiled and native.is_array(g):
+            found = native.run(self._pull, (g, y, *xs), **params)
+            if found is not None:
+                return found
         return [
             sum_to(m, self._times(m, g, rule(m, y, *xs, **params)), x.shape)
             if want and rule
             else None
             for x, want, rule in zip(xs, wanted, self.partials, strict=True)
         ]
+
+    def _again(self, m: Reader, *xs: Any, **params: Any) -> Any:
+        return m.apply(self, *xs, **params)
+
+    def _pull(self, m: Reader, g: Any, y: Any, *xs: Any, **params: Any) -> list[Any]:
+        return self.vjp(m, g, y, xs, (True,) * self.arity, **params)
 
     def jvp(
         self, m: Reader, ts: Sequence[Any], y: Any, xs: Sequence[Any], **params: Any

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.ops import composite
+from tinygrad_edu.ops import composite, native
 from tinygrad_edu.ops.fused import fused
 from tinygrad_edu.ops.kinds import added, sum_to
 from tinygrad_edu.ops.sums import inner, total
@@ -53,25 +53,36 @@ class Moments:
 
 def _normalized(x: Array, axes: Axes, eps: float, moments: Moments | None, centred: bool) -> Array:
     """(x - mean) r, and what was measured for it into `moments`."""
+    definition = composite.standardized if centred else composite.of_unit_rms
+    found = native.run(definition, (x,), axes=axes, eps=eps) if native.is_array(x) else None
+    if found is not None:
+        if moments is not None:
+            _, moments.scale, moments.variance, *mean = found
+            moments.x, moments.mean = x, mean[0] if mean else 0
+        return found[0]
     count = composite.element_count(x, axes)
     y = np.empty(x.shape, x.dtype)
-    mean: Array = 0
+    centre: Array = 0
     deviation = x
     if centred:
-        mean = total(x, axes) / count
-        deviation = np.subtract(x, mean, out=y)
+        centre = total(x, axes) / count
+        deviation = np.subtract(x, centre, out=y)
     variance = inner(deviation, deviation, axes) / count
     scale = variance + eps
     np.sqrt(scale, out=scale)
     np.reciprocal(scale, out=scale)
     np.multiply(deviation, scale, out=y)
     if moments is not None:
-        moments.x, moments.mean, moments.variance, moments.scale = x, mean, variance, scale
+        moments.x, moments.mean, moments.variance, moments.scale = x, centre, variance, scale
     return y
 
 
 def _along_arrays(t: Array, y: Array, scale: Array, axes: Axes, centred: bool) -> Array:
     """(t - <t> - y <t y>) r"""
+    if native.is_array(t):
+        found = native.run(_carried, (t, y, scale), axes=axes, centred=centred)
+        if found is not None:
+            return found[0]
     count = composite.element_count(y, axes)
     result: Array = np.multiply(y, inner(t, y, axes) / -count)
     result += t
@@ -108,10 +119,15 @@ def _along(
     axes: Axes, eps: float, moments: Moments | None = None, centred: bool = True,
 ) -> Any:  # fmt: skip
     """(t - <t> - y <t y>) r"""
+    return _carried(m, t, y, _scale(m, x, axes, eps, moments, centred), axes, centred)
+
+
+def _carried(m: Reader, t: Any, y: Any, scale: Any, axes: Axes, centred: bool) -> Any:
+    """(t - <t> - y <t y>) r with r = scale."""
     rest = t - y * composite.mean(m, t * y, axes, keepdims=True)
     if centred:
         rest = rest - composite.mean(m, t, axes, keepdims=True)
-    return rest * _scale(m, x, axes, eps, moments, centred)
+    return rest * scale
 
 
 def _normalisation(definition: Callable[..., Any], centred: bool) -> Any:
@@ -147,10 +163,10 @@ def unit_rms(x, axes, eps, moments=None):
 # ------------------------------------------------------------------------------ scale and shift
 
 
-def _repeated(g: Array, shape: tuple[int, ...]) -> Axes:
+def _repeated(g: Any, shape: tuple[int, ...]) -> Axes:
     """The axes of g along which an operand of this shape was repeated."""
-    extra = g.ndim - len(shape)
-    return tuple(i for i in range(g.ndim) if i < extra or shape[i - extra] != g.shape[i])
+    rank, extra = len(g.shape), len(g.shape) - len(shape)
+    return tuple(i for i in range(rank) if i < extra or shape[i - extra] != g.shape[i])
 
 
 def _pull_affine(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
@@ -187,6 +203,7 @@ def _push_affine(m: Reader, ts: Any, y: Any, xs: Any) -> Any:
     pull=_pull_affine,
     push=_push_affine,
     pull_arrays=_pull_affine_arrays,
+    compiled=True,
 )
 def affine(x, weight, *bias):
     """x * weight, plus the bias if there is one; both are broadcast to the shape of x."""
@@ -194,3 +211,114 @@ def affine(x, weight, *bias):
     for b in bias:
         result += b
     return result
+
+
+# ------------------------------------------------------------------------------ both at once
+
+
+def _define(
+    m: Reader, x: Any, weight: Any, bias: Any, axes: Axes, eps: float, moments: Any = None
+) -> Any:
+    return composite.affine(m, m.standardize(x, axes=axes, eps=eps), weight, bias)
+
+
+def _measured(m: Reader, x: Any, weight: Any, bias: Any, axes: Axes, eps: float) -> list[Any]:
+    y, *moments = composite.standardized(m, x, axes, eps)
+    return [composite.affine(m, y, weight, bias), *moments]
+
+
+def _pull_both(
+    m: Reader, g: Any, y: Any, xs: Any, wanted: Any,
+    axes: Axes, eps: float, moments: Moments | None = None,
+) -> list[Any]:  # fmt: skip
+    x, weight, bias = xs
+    unit = m.standardize(x, axes=axes, eps=eps)
+    gx = _along(m, g * weight, unit, x, axes, eps, moments) if wanted[0] else None
+    return [gx, *_pull_affine(m, g, None, (unit, weight, bias), (False, *wanted[1:]))[1:]]
+
+
+def _push_both(
+    m: Reader, ts: Any, y: Any, xs: Any, axes: Axes, eps: float, moments: Moments | None = None
+) -> Any:
+    x, weight, bias = xs
+    unit = m.standardize(x, axes=axes, eps=eps)
+    t = None if ts[0] is None else _along(m, ts[0], unit, x, axes, eps, moments)
+    return _push_affine(m, (t, *ts[1:]), y, (unit, weight, bias))
+
+
+def _pull_both_arrays(
+    g: Array, y: Array, xs: Sequence[Array], wanted: Sequence[bool],
+    axes: Axes, eps: float, moments: Moments | None = None,
+) -> list[Any]:  # fmt: skip
+    x, weight, bias = xs
+    if moments is None or moments.x is not x:
+        moments = Moments()
+        _normalized(x, axes, eps, moments, centred=True)
+    if native.is_array(g) and all(wanted) and weight.shape == bias.shape:
+        found = _pull_compiled(g, x, weight, moments, axes)
+        if found is not None:
+            return [part.reshape(x.shape) for part, x in zip(found, xs, strict=True)]
+    unit = (x - moments.mean) * moments.scale
+    gx = _along_arrays(g * weight, unit, moments.scale, axes, True) if wanted[0] else None
+    return [gx, *_pull_affine_arrays(g, y, (unit, weight, bias), (False, *wanted[1:]))[1:]]
+
+
+def _pull_compiled(
+    g: Array, x: Array, weight: Array, moments: Moments, axes: Axes
+) -> list[Array] | None:
+    """`_pull_both` from the moments that the forward pass has measured, or None."""
+    measured = (g, x, moments.mean, moments.scale)
+    repeated = _repeated(g, weight.shape)
+    if repeated == axes:
+        return native.run(_pull_by_channel, (*measured, weight), axes=axes)
+    # Apart: rows in float32 and running totals in float64 have different widths in one kernel.
+    along = native.run(_pull_along, (*measured, weight), axes=axes)
+    sums = native.run(_pull_parameters, measured, axes=repeated)
+    return None if along is None or sums is None else [*along, *sums]
+
+
+def _pull_parameters(m: Reader, g: Any, x: Any, mean: Any, scale: Any, axes: Axes) -> list[Any]:
+    """The cotangents of weight and bias, repeated over `axes`."""
+    products = g * ((x - mean) * scale)
+    return [m.sum(part, axes=axes, keepdims=True) for part in (products, g)]
+
+
+def _pull_along(
+    m: Reader, g: Any, x: Any, mean: Any, scale: Any, weight: Any, axes: Axes
+) -> list[Any]:
+    return [_carried(m, g * weight, (x - mean) * scale, scale, axes, True)]
+
+
+def _pull_by_channel(
+    m: Reader, g: Any, x: Any, mean: Any, scale: Any, weight: Any, axes: Axes
+) -> list[Any]:
+    """All three where the weight is the same along `axes`, as batch norm's is: it comes out of the
+    averages, and these are its own cotangent and the bias's, divided by n."""
+    sums = _pull_parameters(m, g, x, mean, scale, axes)
+    along, level = (part / float(composite.element_count(x, axes)) for part in sums)
+    ones = (1,) * (len(x.shape) - len(weight.shape))
+    factor = scale * m.reshape(weight, shape=(*ones, *weight.shape))
+    return [(g - level - (x - mean) * scale * along) * factor, *sums]
+
+
+@fused(
+    definition=_define,
+    shape=lambda x, weight, bias, axes, eps, moments=None: x.shape,
+    pull=_pull_both,
+    push=_push_both,
+    pull_arrays=_pull_both_arrays,
+)
+def standardize_affine(x, weight, bias, axes, eps, moments=None):
+    """`affine` of `standardize`: what layer norm and batch norm do, in one pass."""
+    found = None
+    if native.is_array(x):
+        found = native.run(_measured, (x, weight, bias), axes=axes, eps=eps)
+    if found is None:
+        y = _normalized(x, axes, eps, moments, centred=True)
+        y *= weight
+        y += bias
+        return y
+    y, scale, variance, mean = found
+    if moments is not None:
+        moments.x, moments.mean, moments.variance, moments.scale = x, mean, variance, scale
+    return y

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, Values, with_decay
+from tinygrad_edu.ops.table import Reader
+from tinygrad_edu.optim.arithmetic import Arithmetic, Values
+from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, with_decay
 
 
 class Adam(Optimizer):
@@ -39,22 +39,54 @@ class Adam(Optimizer):
         for beta in group["betas"]:
             self._share("betas", beta)
 
-    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        return self._adapt(p, with_decay(p, g, group), state, group)
+        return self._adapting(p, g, state, group, group["weight_decay"])
 
     def begins(self, group: Group) -> State:
         """No steps, and both means 0."""
         return {"step": 0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
 
-    def _adapt(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+    def _adapting(
+        self, p: Values, g: Values, state: State, group: Group, decay: float, *shrink: Values
+    ) -> Arithmetic:
         beta1, beta2 = group["betas"]
         t = state.get("step", 0) + 1
-        mean = beta1 * state.get("exp_avg", 0.0) + (1 - beta1) * g
-        square = beta2 * state.get("exp_avg_sq", 0.0) + (1 - beta2) * (g * g)
-        size = np.sqrt(square) / (1 - beta2**t) ** 0.5 + group["eps"]
-        new = p - (group["lr"] / (1 - beta1**t)) * (mean / size)
-        return new, {"step": t, "exp_avg": mean, "exp_avg_sq": square}
+        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_avg_sq", 0.0))
+        numbers = (group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5, *shrink)
+        options = {"betas": (beta1, beta2), "eps": group["eps"], "weight_decay": decay}
+        return Arithmetic(_adapted, values, numbers, options)
+
+    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
+        """Both means are kept, and one more step is counted."""
+        new, mean, square = results
+        count = state.get("step", 0) + 1
+        return new, {"step": count, "exp_avg": mean, "exp_avg_sq": square}
+
+
+def _adapted(
+    m: Reader,
+    p: Values,
+    g: Values,
+    mean: Values,
+    square: Values,
+    rate: Values,
+    root: Values,
+    *shrink: Values,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> list[Values]:
+    """The new value and moments. The `rate` is lr / (1 - b1^t) and `root` the square root of
+    1 - b2^t; the value is multiplied by `shrink` first, if given."""
+    beta1, beta2 = betas
+    g = with_decay(p, g, weight_decay)
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * (g * g)
+    size = m.sqrt(square) / root + eps
+    if shrink:
+        p = p * shrink[0]
+    return [p - rate * (mean / size), mean, square]
 
 
 class AdamW(Adam):
@@ -75,6 +107,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        return self._adapt(p * (1 - group["lr"] * group["weight_decay"]), g, state, group)
+        return self._adapting(p, g, state, group, 0.0, 1 - group["lr"] * group["weight_decay"])

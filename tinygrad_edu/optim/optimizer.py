@@ -9,7 +9,6 @@ before it assigns the first, so a step that fails has changed nothing.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,10 +20,9 @@ from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.parameter import clear_grad
 from tinygrad_edu.ops.dtypes import is_float
 from tinygrad_edu.ops.silence import silently
+from tinygrad_edu.optim.arithmetic import Arithmetic, Values, compute
 from tinygrad_edu.optim.recorded import record_step
 
-Values = Any
-"""An array, or a tensor where the step is being recorded."""
 State = dict[str, Any]
 """What a rule remembers of one parameter: values in the parameter's shape, and numbers."""
 Group = dict[str, Any]
@@ -32,8 +30,8 @@ Group = dict[str, Any]
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
-class Optimizer(ABC):
-    """Base class: a subclass defines `rule`.
+class Optimizer:
+    """Base class: a subclass defines `rule`, or `arithmetic` and `after`, of which it is made.
 
     Args:
         params: Tensors, or dictionaries {"params": tensors, option: value, ...} whose options
@@ -68,10 +66,18 @@ class Optimizer(ABC):
     def _name(self) -> str:
         return type(self).__name__
 
-    @abstractmethod
     def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
         """The new value of a parameter and its new state, from its value, gradient and state (empty
         before the first step). Nothing is changed in place."""
+        return self.after(self.arithmetic(p, g, state, group).compute(), state)
+
+    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
+        """What is computed of the values. All parameters can then be computed together."""
+        raise NotImplementedError(f"{self._name} defines neither rule() nor arithmetic().")
+
+    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
+        """The new value and state, from what was computed and the state before."""
+        raise NotImplementedError(f"{self._name} defines neither rule() nor after().")
 
     def begins(self, group: Group) -> State:
         """What the rule may find as state before the first step without computing anything else
@@ -135,9 +141,12 @@ class Optimizer(ABC):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or fill them with zeros)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                clear_grad(p, set_to_none)
+        if set_to_none and tracing() is None:
+            for p in self._parameters():
+                p.node.grad = None
+            return
+        for p in self._parameters():
+            clear_grad(p, set_to_none)
 
     def step(self) -> None:
         """Update every parameter that has a gradient. Graphs that read the old values are stale
@@ -149,17 +158,28 @@ class Optimizer(ABC):
         for p, (value, state) in silently(self._updates):
             # A NumPy scalar among the options (lr from np.logspace) has widened the value.
             # Arithmetic of zero-dimensional arrays gives NumPy scalars, which are no arrays.
-            p.node.assign(np.asarray(value, p.dtype))
+            p.node.assign(np.asarray(value, p.node.data.dtype))
             self.state[p] = state
 
     def _updates(self) -> list[tuple[Tensor, tuple[Values, State]]]:
         """What the rule makes of every parameter that has a gradient."""
-        return [
-            (p, self.rule(p.node.data, p.grad.node.snapshot(), self.state.get(p, {}), group))
-            for group in self.param_groups
-            for p in group["params"]
-            if p.grad is not None
+        updates: list[tuple[Tensor, tuple[Values, State]]] = []
+        for group in self.param_groups:
+            trained = [p for p in group["params"] if p.node.grad is not None]
+            updates += zip(trained, self._updated(trained, group), strict=True)
+        return updates
+
+    def _updated(self, parameters: Sequence[Tensor], group: Group) -> list[tuple[Values, State]]:
+        """The new value and state of each parameter."""
+        states = [self.state.get(p, {}) for p in parameters]
+        given = [
+            (p.node.data, p.node.grad.node.snapshot(), state, group)
+            for p, state in zip(parameters, states, strict=True)
         ]
+        if type(self).rule is not Optimizer.rule:
+            return [self.rule(*each) for each in given]
+        results = compute([self.arithmetic(*each) for each in given])
+        return [self.after(*pair) for pair in zip(results, states, strict=True)]
 
     # -------------------------------------------------------------------------- saving
 
@@ -233,9 +253,9 @@ class Optimizer(ABC):
         return f"{self._name}({'; '.join(groups)})"
 
 
-def with_decay(p: Values, g: Values, group: Group) -> Values:
+def with_decay(p: Values, g: Values, weight_decay: float) -> Values:
     """The gradient of the loss plus weight_decay * |p|^2 / 2."""
-    return g + group["weight_decay"] * p if group["weight_decay"] else g
+    return g + weight_decay * p if weight_decay else g
 
 
 def _copied(state: State) -> State:

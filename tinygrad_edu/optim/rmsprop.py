@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, Values, with_decay
+from tinygrad_edu.optim.arithmetic import Values
+from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, with_decay
 
 
 class RMSprop(Optimizer):
@@ -56,7 +57,7 @@ class RMSprop(Optimizer):
 
     def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
         """One step for one parameter."""
-        g = with_decay(p, g, group)
+        g = with_decay(p, g, group["weight_decay"])
         alpha = group["alpha"]
         new = {"square_avg": alpha * state.get("square_avg", 0.0) + (1 - alpha) * (g * g)}
         variance = new["square_avg"]

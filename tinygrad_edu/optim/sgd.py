@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tinygrad_edu.errors import ArgumentError
-from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, Values, with_decay
+from tinygrad_edu.ops.table import Reader
+from tinygrad_edu.optim.arithmetic import Arithmetic, Values
+from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, with_decay
 
 
 class SGD(Optimizer):
@@ -52,21 +54,50 @@ class SGD(Optimizer):
         """A sum of 0, unless dampening would then reduce the first gradient."""
         return {"momentum_buffer": 0.0} if group["momentum"] and not group["dampening"] else {}
 
-    def rule(self, p: Values, g: Values, state: State, group: Group) -> tuple[Values, State]:
+    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        g = with_decay(p, g, group)
-        momentum = group["momentum"]
-        if not momentum:
-            return moved(p, g, group["lr"]), {}
-        before = state.get("momentum_buffer")
-        average = g if before is None else momentum * before
-        if before is not None:
-            average += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
-        direction = g + momentum * average if group["nesterov"] else average
-        return moved(p, direction, group["lr"]), {"momentum_buffer": average}
+        values = [p, g]
+        if group["momentum"] and "momentum_buffer" in state:
+            values.append(state["momentum_buffer"])
+        options = {
+            "momentum": group["momentum"],
+            "dampening": group["dampening"],
+            "weight_decay": group["weight_decay"],
+            "nesterov": group["nesterov"],
+        }
+        return Arithmetic(_descended, values, (group["lr"],), options)
+
+    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
+        """The sum of gradients is kept, if there is one."""
+        new, *average = results
+        return new, {"momentum_buffer": average[0]} if average else {}
 
 
-def moved(p: Values, direction: Values, lr: float) -> Values:
+def _descended(
+    m: Reader,
+    p: Values,
+    g: Values,
+    *others: Values,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> list[Values]:
+    """The new value and, with momentum, the new sum. The `others` are the sum, if there is one, and
+    the learning rate."""
+    *before, lr = others
+    g = with_decay(p, g, weight_decay)
+    if not momentum:
+        return [moved(p, g, lr)]
+    average = g
+    if before:
+        average = momentum * before[0]
+        average += g if dampening == 0 else (1 - dampening) * g
+    direction = g + momentum * average if nesterov else average
+    return [moved(p, direction, lr), average]
+
+
+def moved(p: Values, direction: Values, lr: Values) -> Values:
     """p - lr * direction, with one new array."""
     step = -lr * direction
     step += p
