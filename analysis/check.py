@@ -127,7 +127,7 @@ def _check_parameters(path: str, model: Module) -> None:
 def _source(arguments: argparse.Namespace) -> Any:
     """The input meant: None, a shape, or data."""
     from analysis.errors import InputError
-    from analysis.network.build import import_attribute
+    from analysis.network.build import import_attribute, parse_shape
 
     if arguments.data and arguments.shape:
         raise InputError("--data and --shape: data have their own shape; give one of the two.")
@@ -139,14 +139,7 @@ def _source(arguments: argparse.Namespace) -> Any:
             return np.asarray(data, np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{arguments.data}: is no array of numbers.") from None
-    if arguments.shape is None:
-        return None
-    try:
-        return tuple(int(size) for size in arguments.shape.split(","))
-    except ValueError:
-        raise InputError(
-            f"shape {arguments.shape!r}: give integers separated by commas, like 3,32,32."
-        ) from None
+    return None if arguments.shape is None else parse_shape(arguments.shape)
 
 
 def _show(arguments: argparse.Namespace, report: Report, changes: tuple[Change, ...]) -> None:

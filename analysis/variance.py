@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         "--init", help="its initialiser: kaiming_normal, xavier_uniform, ... (default fits)"
     )
     parser.add_argument("--weight-std", type=float, help="normal weights of this deviation instead")
+    parser.add_argument(
+        "--shape", metavar="SIZES", help="of one example, such as 3,32,32, if the model is silent"
+    )
     parser.add_argument("--verify", type=int, metavar="N", help="measure on N independent draws")
     parser.add_argument("--derivation", metavar="NAME", help="print one derivation, or 'all'")
     parser.add_argument("--format", choices=("text", "json", "latex", "html"), default="text")
@@ -84,7 +87,7 @@ def _report_on_one(arguments: argparse.Namespace) -> Report:
     from dataclasses import replace
 
     from analysis.findings.analyze import analyze
-    from analysis.network.build import dense_network, import_model, parse_widths
+    from analysis.network.build import dense_network, import_model, parse_shape, parse_widths
 
     if arguments.model:
         model, title = import_model(arguments.model), arguments.model
@@ -94,7 +97,8 @@ def _report_on_one(arguments: argparse.Namespace) -> Report:
             widths, arguments.activation, arguments.init, arguments.weight_std, arguments.seed
         )
         title = f"{'-'.join(map(str, widths))} {arguments.activation}"
-    report = replace(analyze(model), title=title)
+    shape = None if arguments.shape is None else parse_shape(arguments.shape)
+    report = replace(analyze(model, shape), title=title)
     if arguments.verify is None:
         return report
     return _verified(report, model, arguments.verify, arguments.seed)

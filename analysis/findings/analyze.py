@@ -13,6 +13,7 @@ from analysis.findings.thresholds import Thresholds
 from analysis.network.analyze import propagate, report_of
 from analysis.network.inputs import BATCH
 from analysis.network.records import Finding
+from tinygrad_edu.ops.native import numpy_only
 
 if TYPE_CHECKING:
     from analysis.report.report import Report
@@ -60,7 +61,8 @@ def analyze(
 
 def everything(subject: Subject, chosen_rules: Sequence[Rule]) -> dict[Rule, list[Finding]]:
     """What each rule finds."""
-    return {rule: list(rule.findings(subject)) for rule in chosen_rules}
+    with numpy_only():  # a few numbers in many shapes: not worth compiling for
+        return {rule: list(rule.findings(subject)) for rule in chosen_rules}
 
 
 def causes(found: dict[Rule, list[Finding]]) -> tuple[Finding, ...]:

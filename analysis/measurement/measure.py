@@ -34,16 +34,20 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean over independent networks with its standard error."""
+    """The mean over independent networks with its standard error, and the share of the sum that
+    the largest of them brings."""
 
     value: float
     standard_error: float
+    leading: float = 0.0
 
     @staticmethod
     def of(sample: Array) -> Estimate:
         """From one number per network."""
         error = float(sample.std(ddof=1)) / math.sqrt(sample.size) if sample.size > 1 else math.nan
-        return Estimate(float(sample.mean()), error)
+        total = float(sample.sum())
+        leading = float(sample.max()) / total if total > 0 else 0.0
+        return Estimate(float(sample.mean()), error, leading)
 
 
 @dataclass(frozen=True)

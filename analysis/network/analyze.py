@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from analysis.network.sweeps import sweep_backward, sweep_forward
 from analysis.network.trace import Trace, trace
 from analysis.report.report import Report
 from tinygrad_edu.graph.node import Node
+from tinygrad_edu.ops.native import numpy_only
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module
@@ -30,6 +33,14 @@ _ALWAYS = (
     "gradients at the output are iid standard normal",
     "values are those of the limit of infinite width; `shift` is the correction of order 1/width",
 )
+
+
+@contextlib.contextmanager
+def _numbers() -> Iterator[None]:
+    """How moments are computed: what is not finite is found later and called unknown; grids of so
+    many shapes are not worth compiling for."""
+    with np.errstate(all="ignore"), numpy_only():
+        yield
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ def propagate(
     graph = trace(model, source.shape)
     context, signal = prepare(graph, source, batch)
     context.assumptions.extend(_ALWAYS)
-    with np.errstate(all="ignore"):  # what is not finite is found and called unknown
+    with _numbers():
         records = sweep_forward(graph, signal, context)
         cotangents = sweep_backward(graph, records, context) if backward else {}
     return Propagation(graph, source, context, records, cotangents)
@@ -77,7 +88,7 @@ def propagate(
 def report_of(p: Propagation) -> Report:
     """Mean, second moment and variance of every leaf module's output over the random weights, and
     the second moment of the gradient there. What is unknown, and why, is a finding NI901."""
-    with np.errstate(all="ignore"):
+    with _numbers():
         rows = tuple(row_of(place, p.records, p.cotangents, p.context) for place in p.graph.places)
     findings = _findings(p.graph, p.context)
     return Report(

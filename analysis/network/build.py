@@ -34,6 +34,16 @@ def parse_widths(text: str) -> list[int]:
     return widths
 
 
+def parse_shape(text: str) -> tuple[int, ...]:
+    """``3,32,32`` as the shape of one example."""
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"shape {text!r}: give integers separated by commas, like 3,32,32."
+        ) from None
+
+
 def dense_network(
     widths: Sequence[int],
     activation: str,

@@ -80,6 +80,12 @@ def test_weight_std(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["layers"][0]["forward"]["second"] == pytest.approx(100 * 0.25)
 
 
+def test_a_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    assert variance.main(["--widths", "8,10", "--shape", "8", "--format", "json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["networks"]
+    assert report["input"]["shape"] == [8]
+
+
 def test_a_failed_prediction_is_status_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +110,8 @@ def test_a_failed_prediction_is_status_1(
     [
         ["--widths", "64"],
         ["--widths", "64,0,10"],
+        ["--widths", "64,10", "--shape", "8,x"],
+        ["--widths", "64,10", "--shape", "63"],
         ["--widths", "64,ten"],
         ["--widths", "64,10", "--activation", "reluu"],
         ["--widths", "64,10", "--init", "glorott"],

@@ -39,7 +39,8 @@ def test_points_are_the_measurement(report: Report) -> None:
     assert report.measurement is not None
     above = report.plot().axes[0]
     (points,) = [c for c in above.containers if c.get_label().startswith("measured")]
-    np.testing.assert_array_equal(points.lines[0].get_ydata(), report.measurement.second.mean(0))
+    drawn = np.asarray(points.lines[0].get_ydata(), np.float64)
+    np.testing.assert_allclose(drawn, report.measurement.second.mean(0), rtol=1e-14)
 
 
 def test_a_wrong_prediction_is_marked(report: Report) -> None:
