@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -251,6 +250,3 @@ def test_the_model_is_left_as_it_was(here: Path, monkeypatch: pytest.MonkeyPatch
     model = sys.modules["mine"].sick
     assert all(p.law is not None for p in model.parameters())
     assert model[0].weight.law.variance == pytest.approx(1 / 96)
-    start = time.perf_counter()
-    assert check.main(["mine:sick"]) == 1
-    assert time.perf_counter() - start < 1

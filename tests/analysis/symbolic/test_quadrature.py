@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import mpmath
 import pytest
 import sympy as sp
@@ -119,14 +117,3 @@ def test_evaluate_gives_the_digits_asked_for() -> None:
     assert str(evaluate(node, 15)) == "0.394294490397841"
     with pytest.raises(DivergentMoment):
         evaluate(GaussianExpectation(1 / x**2, x))
-
-
-def test_a_moment_takes_about_a_millisecond() -> None:
-    compiled = integrand(formula("tanh") ** 2, x)
-    expectation(compiled)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        expectation(compiled)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 2e-3
