@@ -1,11 +1,12 @@
 """Composites that run as one op: softmax, its logarithm, cross-entropy, the linear layer. (Those of
 normalisation layers are in `normalization.py`.)
 
-Each is what its `definition` says, over the ops of the table; a trace records the definition, so
-compilers and analyzers never meet these, unless an op asks to be kept `whole`. What is written here
-besides is how to compute value and derivative at once on arrays: fewer passes over the data and one
-node instead of many. Derivatives are written in ops again, so that any order exists. Tests hold
-each fused op equal to its definition, in value and in derivatives of two orders.
+Each is what its `definition` says, over the ops of the table. A trace on shapes records the
+definition, unless an op asks to be kept `whole`; the trace of a step keeps the op, whose derivative
+is the short one, and the compiler expands it later. What is written here besides is how to compute
+value and derivative at once on arrays: fewer passes over the data and one node instead of many.
+Derivatives are written in ops again, so that any order exists. Tests hold each fused op equal to
+its definition, in value and in derivatives of two orders.
 """
 
 from __future__ import annotations
