@@ -10,10 +10,10 @@ import pytest
 import tinygrad_edu as tg
 from tests.compiler.programs import difference
 from tinygrad_edu import nn, optim
-from tinygrad_edu.compiler import parallel
-from tinygrad_edu.compiler.parallel import cut
+from tinygrad_edu.compiler import traffic
 from tinygrad_edu.compiler.plan import Plan, build
 from tinygrad_edu.compiler.program import Program
+from tinygrad_edu.compiler.traffic import cut
 from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.tensor import abstract
 from tinygrad_edu.kernels import team, threads
@@ -23,8 +23,8 @@ from tinygrad_edu.kernels.llvm import host
 @pytest.fixture
 def everything_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step is cut, however small it is, and the threads are woken for it."""
-    monkeypatch.setattr(parallel, "_WORTH_CUTTING", 0)
-    monkeypatch.setattr(parallel, "_GAIN", np.inf)
+    monkeypatch.setattr(traffic, "_WORTH_MEETING", 0)
+    monkeypatch.setattr(traffic, "_GAIN", np.inf)
     monkeypatch.setattr(team, "WORTH_WAKING", 0.0)
 
 
@@ -65,8 +65,9 @@ def test_random_programs(first: int, count: int) -> None:
     assert shared > 0
 
 
-def _step(width: int = 64) -> tuple[Any, Any]:
-    model = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 10))
+def _step(width: int = 64, depth: int = 1) -> tuple[Any, Any]:
+    hidden = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.Tanh())]
+    model = nn.Sequential(*hidden, nn.Linear(width, 10))
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
     def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
@@ -103,6 +104,21 @@ def test_together_and_alone_are_the_same_bits(batch: int, monkeypatch: pytest.Mo
     for a, b in zip(together, one, strict=True):
         # Sums over the batch are added in another order: some roundings, through 16 steps.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_meet_as_rarely_in_a_deep_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward and backward go row by row; only then do the weights' gradients need all rows."""
+    monkeypatch.setattr(traffic, "_GAIN", np.inf)
+    tg.set_num_threads(2)
+    x, y = tg.randn(64, 64), tg.randint(0, 10, (64,))
+    meetings = []
+    for depth in (2, 12):
+        compiled = tg.compile(_step(depth=depth)[1], gradients=False)
+        compiled(x, y)
+        shares = compiled.programs[0].plan._shares
+        meetings.append([code.words.count(team.barrier()) for code in shares.codes])
+    assert meetings[0] == meetings[1]
+    assert max(meetings[0]) <= 5
 
 
 @pytest.mark.usefixtures("everything_shared")

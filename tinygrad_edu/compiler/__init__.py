@@ -7,7 +7,8 @@ A step of tensors goes through these, in order:
     lower, term, algebra, rules  composites expanded, terms shared and simplified
     contracted, fuse, merge      products matched, elementwise ops and reductions grouped
     order, arena, steps, moves   when each runs, and where its values lie
-    code, plan, parallel         kernels, the instruction stream, threads
+    code, plan                   kernels, the instruction stream
+    traffic, parallel            steps shared among threads
     entry, epoch, explanation    calls, whole epochs, and what a program is made of
 
 `eager` uses the middle of it for single ops, `reference` runs a program op by op. A function of

@@ -23,12 +23,31 @@ def padded(size: int) -> int:
     return max((size + LINE - 1) // LINE * LINE, LINE)
 
 
+class Places:
+    """In whose place each term is kept: a new value in its state's, the initial content of a
+    product in the product's."""
+
+    def __init__(self, steps: Sequence[Step], pinned: Mapping[Term, Term]) -> None:
+        self._pinned = pinned
+        self._joined = {
+            base(s.init): s.out
+            for s in steps
+            if isinstance(s, Product) and s.init is not None and s.beta is None
+        }
+
+    def __call__(self, t: Term) -> Term:
+        t = base(t)
+        t = self._joined.get(t, t)
+        return self._pinned.get(t, t)
+
+
 class Layout:
     """Offsets in bytes of all terms that have memory.
 
     States and constants keep their places; what steps compute shares the rest: a place is free
     again after its last reader, and a kernel may overwrite an operand that dies in it. `moving`
-    terms live outside (inputs and outputs of a call).
+    terms live outside (inputs and outputs of a call). Where threads share the steps, `ends` are
+    those before which they meet, and a place is free again only then.
     """
 
     def __init__(
@@ -38,33 +57,28 @@ class Layout:
         constants: Iterable[Term],
         pinned: Mapping[Term, Term],
         moving: set[Term],
+        ends: set[int] | None = None,
     ) -> None:
+        self.where = Places(steps, pinned)
         self.at: dict[Term, int] = {}
         self.scratch: dict[tuple[int, int], int] = {}
         self.bytes = 0
         self._free: list[tuple[int, int]] = []
-        self._pinned, self._moving = pinned, moving
+        self._later: list[tuple[int, int]] = []
+        self._at_ends = ends is not None
+        self._moving = moving
         for t in (*states, *constants):
             self.at[t] = self.bytes
             self.bytes += padded(t.nbytes)
         self._permanent = set(self.at) | moving
-        self._joined = {
-            base(s.init): s.out
-            for s in steps
-            if isinstance(s, Product) and s.init is not None and s.beta is None
-        }
         self._overrun = {t for s in steps if isinstance(s, Group) for t in _overrunning(s)}
         last = self._last_uses(steps)
         for k, step in enumerate(steps):
+            if ends and k in ends:
+                self._release()
             self._place(step, k, last)
         self.work = self.bytes
         self.bytes += padded(max((_work_bytes(s) for s in steps), default=0))
-
-    def where(self, t: Term) -> Term:
-        """The term in whose place t is kept."""
-        t = base(t)
-        t = self._joined.get(t, t)
-        return self._pinned.get(t, t)
 
     def offset(self, t: Term) -> int:
         """Bytes from the start of the arena."""
@@ -126,7 +140,15 @@ class Layout:
         return offset
 
     def _give(self, size: int, offset: int) -> None:
-        bisect.insort(self._free, (size, offset))
+        if self._at_ends:
+            self._later.append((size, offset))
+        else:
+            bisect.insort(self._free, (size, offset))
+
+    def _release(self) -> None:
+        for room in self._later:
+            bisect.insort(self._free, room)
+        self._later.clear()
 
 
 def _overrunning(group: Group) -> list[Term]:

@@ -23,11 +23,7 @@ def order(
     (`pinned` maps a new value to its state) and need a copy. With any of those, the order is void.
     """
     steps = sorted(steps, key=lambda s: min(rank[t] for t in s.outputs))
-    made = {t: s for s in steps for t in s.outputs}
-    readers: dict[Term, list[Step]] = {}
-    for s in steps:
-        for x in s.reads:
-            readers.setdefault(x, []).append(s)
+    readers = _readers(steps)
     places, owner = _places(steps, pinned)
     late = {
         owner[t]
@@ -35,12 +31,7 @@ def order(
         for t in s.outputs
         if t in places and s in readers.get(places[t], ()) and not _may_overwrite(s, t, places[t])
     }
-    before: dict[int, set[int]] = {}
-    for s in steps:
-        before[id(s)] = {id(made[x]) for x in s.reads if x in made and made[x] is not s}
-        for t in s.outputs:
-            if t in places:
-                before[id(s)] |= {id(r) for r in readers.get(places[t], ()) if r is not s}
+    before = predecessors(steps, pinned)
     found, left = _sorted(steps, before, _updates(steps, readers, pinned))
     if len(found) < len(steps):
         stuck = {
@@ -53,6 +44,28 @@ def order(
             raise Cycle("steps wait for each other")
         late |= stuck
     return found, late
+
+
+def predecessors(steps: Sequence[Step], pinned: Mapping[Term, Term]) -> dict[int, set[int]]:
+    """For each step those that must come before it, all by `id`: what makes its operands, and what
+    reads a state that it overwrites."""
+    made = {t: s for s in steps for t in s.outputs}
+    readers, (places, _) = _readers(steps), _places(steps, pinned)
+    before: dict[int, set[int]] = {}
+    for s in steps:
+        before[id(s)] = {id(made[x]) for x in s.reads if x in made and made[x] is not s}
+        for t in s.outputs:
+            if t in places:
+                before[id(s)] |= {id(r) for r in readers.get(places[t], ()) if r is not s}
+    return before
+
+
+def _readers(steps: Sequence[Step]) -> dict[Term, list[Step]]:
+    readers: dict[Term, list[Step]] = {}
+    for s in steps:
+        for x in s.reads:
+            readers.setdefault(x, []).append(s)
+    return readers
 
 
 def _places(

@@ -17,11 +17,12 @@ from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import is_final
 from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
 from tinygrad_edu.compiler.order import order
-from tinygrad_edu.compiler.parallel import Shares, Sharing, cut
+from tinygrad_edu.compiler.parallel import share
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.reference import initial
 from tinygrad_edu.compiler.steps import Step
 from tinygrad_edu.compiler.term import Term
+from tinygrad_edu.compiler.traffic import cut, rehearse
 from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.kernels import blas, native
@@ -83,7 +84,10 @@ class Plan:
         steps, pinned = _steps(lowered, self._outputs)
         constants = _constants(steps)
         slots = [*self._inputs, *self._outputs]
-        self._layout = Layout(steps, lowered.states, constants, pinned, set(slots))
+        ends = None
+        if threads > 1 and (found := rehearse(steps, pinned, slots, threads, least)):
+            steps, ends = found.steps, found.ends
+        self._layout = Layout(steps, lowered.states, constants, pinned, set(slots), ends)
         self._arena = allocate(self._layout.bytes)
         for t in constants:
             self._view(t)[...] = t.value
@@ -93,7 +97,9 @@ class Plan:
         self.instructions: tuple[Instruction, ...] = tuple(self._writer.instructions)
         self.arena_bytes = self._layout.bytes
         largest = self._writer.largest
-        self._shares = self._shared(steps, slots, threads, least) if threads > 1 else None
+        self._shares = (
+            None if ends is None else share(steps, self._writer, self._layout, slots, threads)
+        )
         self.threads = threads if self._shares else 1
         by_blas = threads > 1 and not self._shares and largest >= WORTH_SHARING
         self._on_one_thread = largest > _SHARED_FROM and not by_blas
@@ -107,15 +113,6 @@ class Plan:
         self._many: dict[tuple[int, ...], native.Stream | TeamStream] = {}
         for i, result in enumerate(self._results, len(self._inputs)):
             self._single.base[i] = result.ctypes.data
-
-    def _shared(
-        self, steps: Sequence[Step], slots: Sequence[Term], threads: int, least: float
-    ) -> Shares | None:
-        """The steps shared among threads, if that is possible and worth it."""
-        if not all(instruction.is_native for instruction in self.instructions):
-            return None  # Python could stop one thread while the others wait for it
-        shares = Sharing(self._writer, self._layout, steps, slots, threads).shares
-        return shares if shares.worth and shares.seconds[0] >= least else None
 
     def _view(self, t: Term) -> np.ndarray:
         start = self._layout.offset(t)
@@ -271,7 +268,7 @@ class Plan:
                 for k, code in enumerate(shares.codes)
             ]
             folded = self._gathering(gathered, shares.folded)
-            return TeamStream(codes, folded, slots, shares.seconds[0])
+            return TeamStream(codes, folded, slots, shares.seconds)
         words, moving = self._gathering(gathered, self._writer.code)
         moves = np.array([(p, slot) for p, slot, _ in moving], np.int64).reshape(-1, 2)
         base, stride = np.zeros((2, slots), np.int64)
