@@ -16,7 +16,7 @@ from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.traffic import cut
 from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.tensor import abstract
-from tinygrad_edu.kernels import team, threads
+from tinygrad_edu.kernels import crew, team, threads
 from tinygrad_edu.kernels.llvm import host
 
 
@@ -96,7 +96,7 @@ def _trained(count: int, batch: int, epochs: int = 2) -> list[np.ndarray]:
 def test_together_and_alone_are_the_same_bits(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     together = _trained(2, batch)
     with monkeypatch.context() as patch:
-        patch.setattr(team, "WORTH_WAKING", np.inf)
+        patch.setattr(team, "run_together", lambda *_: False)
         alone = _trained(2, batch)
     for a, b in zip(together, alone, strict=True):
         assert a.tobytes() == b.tobytes()
@@ -123,11 +123,11 @@ def test_threads_meet_as_rarely_in_a_deep_network(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("everything_shared")
 def test_threads_are_busy_for_another_caller() -> None:
-    assert team._busy.acquire(blocking=False)
+    assert crew._busy.acquire(blocking=False)
     try:
         before = _trained(2, 64)
     finally:
-        team._busy.release()
+        crew._busy.release()
     for a, b in zip(before, _trained(2, 64), strict=True):
         assert a.tobytes() == b.tobytes()
 

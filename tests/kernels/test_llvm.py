@@ -11,7 +11,7 @@ import pytest
 from tinygrad_edu.kernels import llvm
 from tinygrad_edu.kernels.description import Kernel, Value
 from tinygrad_edu.kernels.emit import emit
-from tinygrad_edu.kernels.native import Stream, _walker
+from tinygrad_edu.kernels.native import Stream, walker
 
 FLOAT = np.dtype(np.float32)
 NONE = np.zeros((0, 2), np.int64)
@@ -42,7 +42,7 @@ def check(kernel: Kernel, factor: float = 2.0) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a process that has loaded nothing."""
     monkeypatch.setenv("TINYGRAD_EDU_CACHE", str(tmp_path / "walk"))
-    _walker()  # the tests count the other kernels
+    walker()  # the tests count the other kernels
     monkeypatch.setenv("TINYGRAD_EDU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(llvm, "_addresses", {})
     monkeypatch.setattr(llvm, "compiled", [])

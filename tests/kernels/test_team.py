@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_edu.kernels import team
+from tinygrad_edu.kernels.crew import LINE
 from tinygrad_edu.kernels.native import fill_zero
 from tinygrad_edu.kernels.team import TeamStream
 
@@ -28,17 +29,19 @@ def taking_turns(values: list[np.ndarray], counters: np.ndarray) -> TeamStream:
     turns = [[add, 3, a.ctypes.data, b.ctypes.data, N] for a, b in (values, values[::-1])]
 
     def meet(k: int) -> list[int]:
-        return [team.barrier(), 4, first + k * team.LINE, first, 2, team.give_way()]
+        return [team.barrier(), 4, first + k * LINE, first, 2, team.give_way()]
 
     codes = [([*turns[0], *meet(0), *meet(0)], []), ([*meet(1), *turns[1], *meet(1)], [])]
     return TeamStream(codes, ([*turns[0], *turns[1]], []), 0, 1e-6)
 
 
-@pytest.mark.parametrize("worth", [0.0, np.inf])
-def test_barriers_keep_the_order(worth: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "WORTH_WAKING", worth)
+@pytest.mark.parametrize("together", [True, False])
+def test_barriers_keep_the_order(together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "WORTH_WAKING", 0.0)
+    if not together:
+        monkeypatch.setattr(team, "run_together", lambda *_: False)
     x, y = np.ones((2, N), np.float32)
-    stream = taking_turns([x, y], np.zeros(2 * team.LINE // 8, np.int64))
+    stream = taking_turns([x, y], np.zeros(2 * LINE // 8, np.int64))
     a = b = np.float32(1)
     for _ in range(ROUNDS):
         stream.run(0, 1)

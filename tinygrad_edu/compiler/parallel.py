@@ -14,7 +14,7 @@ from tinygrad_edu.compiler.code import Code, Part, Writer
 from tinygrad_edu.compiler.steps import Product, Single, Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.compiler.traffic import Bounds, Traffic, sums
-from tinygrad_edu.kernels import team
+from tinygrad_edu.kernels import crew, team
 
 
 @dataclass
@@ -60,7 +60,7 @@ class _Sharing(Traffic):
         self.codes = [Code() for _ in range(threads)]
         self.folded = Code()
         self.kept: list[np.ndarray] = []
-        self.counters = allocate(threads * team.LINE)
+        self.counters = allocate(threads * crew.LINE)
         self._segment: list[list[Code]] = [[] for _ in range(threads)]
         self._sums: dict[Term, list[int]] = {}
         self._work = self._work_memory(steps)
@@ -95,7 +95,7 @@ class _Sharing(Traffic):
                 _join(code, piece)
                 _join(self.folded, piece)
             self._segment[k].clear()
-            own = first + k * team.LINE
+            own = first + k * crew.LINE
             code.words += [kernel, 4, own, first, self._threads, team.give_way()]
 
     # ------------------------------------------------------------------ a thread's own memory

@@ -26,7 +26,15 @@ from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
     *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "narrow.py", "native.py"),
-    *("interpreter.py", "scalar_machine.py", "lane_machine.py", "driver.py", "team.py", "door.py"),
+    *(
+        "interpreter.py",
+        "scalar_machine.py",
+        "lane_machine.py",
+        "driver.py",
+        "crew.py",
+        "team.py",
+        "door.py",
+    ),
     "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""

@@ -240,7 +240,8 @@ def _walk(name: str) -> str:
 
 
 @functools.cache
-def _walker() -> Any:
+def walker() -> Any:
+    """The walk, to be called with the address of its arguments."""
     return ctypes.CFUNCTYPE(None, ctypes.c_int64)(llvm.address("walk", _walk))
 
 
@@ -264,7 +265,12 @@ class Stream:
             *(base.ctypes.data, stride.ctypes.data, 0, 0, self.stop.ctypes.data),
         )
         self._here = ctypes.addressof(self._args)
-        self._call: Callable[[int], None] = _walker()
+        self._call: Callable[[int], None] = walker()
+
+    def bound(self, first: int, last: int) -> int:
+        """Address of the arguments of a walk for the steps from `first` up to `last`."""
+        self._args[6], self._args[7] = first, last
+        return self._here
 
     def run(self, first: int, last: int) -> None:
         """Walk the stream for the steps from `first` up to `last`."""

@@ -1,17 +1,15 @@
-"""Threads that walk streams side by side: their kernels, and the threads themselves.
+"""Streams that threads walk side by side.
 
-Each walks a stream of its own. Where one needs what another has made, all meet at a barrier, which
-is an instruction like any other: whoever is early spins, and lets others have the processor when
-that lasts. Nothing of it takes Python's lock.
+Each thread walks one of its own. Where one needs what another has made, all meet at a barrier,
+which is an instruction like any other: whoever is early spins, and lets others have the processor
+when that lasts.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-import threading
 import time
 from typing import Any
 
@@ -20,20 +18,11 @@ from llvmlite import ir
 
 from tinygrad_edu.kernels import llvm
 from tinygrad_edu.kernels.control import I32, I64, function, loop
+from tinygrad_edu.kernels.crew import LINE, pause, run_together
 from tinygrad_edu.kernels.native import Stream
-
-LINE = 128
-"""Bytes between the counters of two threads: processors fetch lines of 64 in pairs."""
 
 _SPINS = 4096
 """How often a thread looks before it lets others have the processor."""
-
-_ON_ARM = ("llvm.aarch64.hint", 1)
-_PAUSES = {
-    **dict.fromkeys(("x86_64", "AMD64"), ("llvm.x86.sse2.pause",)),
-    **dict.fromkeys(("aarch64", "arm64"), _ON_ARM),
-}
-"""LLVM's instruction that tells a processor of a loop that only waits, and its argument."""
 
 
 def _barrier(name: str) -> str:
@@ -44,7 +33,6 @@ def _barrier(name: str) -> str:
     place = b.inttoptr(own, I64.as_pointer())
     now = b.add(b.load(place), I64(1))
     b.store_atomic(now, place, "release", 8)
-    pause = _PAUSES.get(platform.machine())
     with loop(b, I64(0), count, 1) as other:
         counter = b.inttoptr(b.add(first, b.mul(other, I64(LINE))), I64.as_pointer())
         before = b.block
@@ -56,10 +44,7 @@ def _barrier(name: str) -> str:
         behind = b.icmp_signed("<", b.load_atomic(counter, "acquire", 8), now)
         b.cbranch(behind, wait, done)
         b.position_at_end(wait)
-        if pause:
-            numbers = [I32(x) for x in pause[1:]]
-            kind = ir.FunctionType(ir.VoidType(), [I32] * len(numbers))
-            b.call(ir.Function(module, kind, pause[0]), numbers)
+        pause(b)
         more = b.add(spins, I64(1))
         tired = b.icmp_signed(">", more, I64(_SPINS))
         b.cbranch(b.and_(tired, b.icmp_signed("!=", give_way, I64(0))), rest, again)
@@ -163,9 +148,9 @@ class TeamStream:
         while first < last:
             seconds, together = self._next()
             stop = min(last, first + max(1, int(seconds / self._seconds)))
-            together = together and (stop - first) * self._seconds >= WORTH_WAKING
+            wake = (stop - first) * self._seconds >= WORTH_WAKING
             began = time.perf_counter()
-            if not (together and run_together(self._streams, first, stop)):
+            if not (together and run_together(self._streams, first, stop, wake)):
                 together = False
                 self._folded.run(first, stop)
             took = time.perf_counter() - began
@@ -184,61 +169,3 @@ class TeamStream:
         self._since_trial = 0.0
         self._until_trial = min(2 * self._until_trial, _RARELY)
         return _TRIAL, not better
-
-
-# ------------------------------------------------------------------------------ threads
-
-
-class _Helper:
-    """A thread that walks a stream whenever it is told to."""
-
-    def __init__(self) -> None:
-        self._go = threading.Lock()
-        self._go.acquire()
-        self._job: tuple[Stream, int, int, threading.Lock] | None = None
-        threading.Thread(target=self._serve, name="tinygrad_edu", daemon=True).start()
-
-    def start(self, stream: Stream, first: int, last: int) -> threading.Lock:
-        """Walk the stream; the lock is released when that is done."""
-        done = threading.Lock()
-        done.acquire()
-        self._job = (stream, first, last, done)
-        self._go.release()
-        return done
-
-    def _serve(self) -> None:
-        while True:
-            self._go.acquire()
-            assert self._job is not None
-            stream, first, last, done = self._job
-            stream.run(first, last)
-            done.release()
-
-
-_helpers: list[_Helper] = []
-_owner = 0
-_busy = threading.Lock()
-
-
-def run_together(streams: list[Stream], first: int, last: int) -> bool:
-    """Walk streams that meet at barriers, the first in this thread. False if the threads are busy
-    for another caller: then nothing was done."""
-    global _owner
-    if not _busy.acquire(blocking=False):
-        return False
-    try:
-        if _owner != os.getpid():  # threads do not survive a fork
-            _helpers.clear()
-            _owner = os.getpid()
-        while len(_helpers) < len(streams) - 1:
-            _helpers.append(_Helper())
-        waiting = [
-            helper.start(stream, first, last)
-            for helper, stream in zip(_helpers, streams[1:], strict=False)
-        ]
-        streams[0].run(first, last)
-        for done in waiting:
-            done.acquire()
-    finally:
-        _busy.release()
-    return True
