@@ -102,11 +102,15 @@ def torch_compile(net: Net, optimizer: str, threads: int) -> Run:
     count = torch.zeros(())
 
     def loss_of(parameters: Any, x: Any, y: Any) -> Any:
-        scores = torch.func.functional_call(model, (parameters, buffers), (x,))
-        return torch.nn.functional.cross_entropy(scores, y)
+        moved = {name: b.clone() for name, b in buffers.items()}  # may not change inside of grad
+        scores = torch.func.functional_call(model, (parameters, moved), (x,))
+        return torch.nn.functional.cross_entropy(scores, y), moved
 
     def step(x: Any, y: Any) -> Any:
-        gradients, loss = torch.func.grad_and_value(loss_of)(parameters, x, y)
+        derive = torch.func.grad_and_value(loss_of, has_aux=True)
+        gradients, (loss, moved) = derive(parameters, x, y)
+        for name, b in buffers.items():
+            b.copy_(moved[name])
         if optimizer == "adam":
             count.add_(1)
         for name, p in parameters.items():
