@@ -15,19 +15,21 @@ from hypothesis import strategies as st
 
 from tests.ops.samples import seeds
 from tests.ops.sliding import by_input, by_weight, convolve, layers
+from tinygrad_edu.kernels import channels, direct, unfolding
 from tinygrad_edu.kernels import convolve as kernel
-from tinygrad_edu.kernels import direct, unfolding
 from tinygrad_edu.kernels.windows import Windows
 
 CHUNKS = [(1 << 19, 256), (1, 1), (300, 1), (1, 7)]
 """Everything at once, one row of windows at a time, some rows, and rows for so many columns."""
 
 
-@pytest.fixture(params=["unfolded", "direct"])
+@pytest.fixture(params=["unfolded", "direct", "channels"])
 def scheme(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each scheme where it can be used at all, however small the work."""
-    monkeypatch.setattr(kernel, "_WORTH", 0 if request.param == "direct" else math.inf)
+    monkeypatch.setattr(kernel, "_WORTH", math.inf if request.param == "unfolded" else 0)
     monkeypatch.setattr(direct, "_MOST_WASTE", math.inf)
+    monkeypatch.setattr(channels, "_LEAST_TILE", 0 if request.param == "channels" else math.inf)
+    monkeypatch.setattr(channels, "_LEAST_USED", 0)
     return str(request.param)
 
 
@@ -46,6 +48,10 @@ def test_small_integers_exactly(dtype: Any, case: Any, seed: int, chunks: tuple[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unfolding, "_CHUNK_BYTES", chunks[0])
         patch.setattr(direct, "_CHUNK_BYTES", chunks[0])
+        patch.setattr(channels, "_CHUNK_BYTES", chunks[0])
+        patch.setattr(channels, "_PIXELS", chunks[1])
+        channels._sweeping.cache_clear()  # programs made for chunks of another size
+        channels._gathering.cache_clear()
         patch.setattr(unfolding, "_COLUMNS", chunks[1])
         found = kernel.convolve(x, w, windows, groups, bias)
         pulled = kernel.convolve_input(y, w, windows, groups, x.shape[2:])

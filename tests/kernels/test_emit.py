@@ -101,3 +101,36 @@ def test_kernels_of_one_structure_are_one() -> None:
     assert softmax_and_sums().signature == softmax_and_sums().signature
     values = softmax_and_sums().values
     assert Kernel(values, (1, 5)).signature != Kernel(values, (5, 1)).signature
+
+
+def column_sums() -> Kernel:
+    """Twice x; over the rows, sums of that in float64 and the largest x: rows go together."""
+    wide = np.dtype(np.float64)
+    values = (
+        Value("operand", FLOAT, FULL),
+        rule(FULL, (0,), "twice", lambda m, a: a + a),
+        Value("map", wide, FULL, (1,), "cast", lambda m, a: a),
+        Value("sum", wide, COLUMN, (2,)),
+        Value("amax", FLOAT, COLUMN, (0,)),
+    )
+    return Kernel(values, (1, 3, 4))
+
+
+@pytest.mark.parametrize("target", targets())
+@pytest.mark.parametrize("columns", [1, 17, 200])
+@pytest.mark.parametrize("rows", [1, 3, 4, 6, 9])
+def test_rows_together(rows: int, columns: int, target: llvm.Target) -> None:
+    """Whole steps of rows and what is left of them join the sums; nothing else is written."""
+    kernel = column_sums()
+    x = np.random.default_rng(rows).integers(-9, 9, (rows, columns)).astype(FLOAT)
+    y = np.full(x.size + 64, GUARD, FLOAT)
+    sums, top = np.full(columns + 64, GUARD), np.full(columns + 64, GUARD, FLOAT)
+    address = llvm.address(kernel.signature, lambda name: emit(kernel, target, name), target)
+    args = [rows, columns, x.ctypes.data, 4 * columns, y.ctypes.data, 4 * columns]
+    args += [sums.ctypes.data, columns, top.ctypes.data, columns]
+    Stream(np.array([address, len(args), *args], np.int64), NONE, NONE, NONE).run(0, 1)
+    np.testing.assert_array_equal(y[: x.size].reshape(x.shape), 2 * x)
+    np.testing.assert_array_equal(sums[:columns], 2 * x.sum(0))
+    np.testing.assert_array_equal(top[:columns], x.max(0))
+    for out, used in ((y, x.size), (sums, columns), (top, columns)):
+        assert (out[used:] == GUARD).all()

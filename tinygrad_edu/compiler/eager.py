@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ _PADDING = 64
 def make(
     definition: Callable[..., Any], arrays: Sequence[Array], params: Mapping[str, Any]
 ) -> Callable[..., list[Array]] | None:
-    """What computes the definition for arrays of these shapes and dtypes, or None."""
+    """What computes the definition for arrays of these shapes and dtypes, or None. Results that the
+    definition returns in lists of their own have kernels of their own."""
     if any(x.dtype not in TYPES or not x.size for x in arrays):
         return None
     graph = EagerGraph()
@@ -54,10 +56,11 @@ def make(
     except _TooLong:
         return None
     several = list(found) if isinstance(found, tuple | list) else [found]
-    steps = _steps(several)
-    if steps is None:
+    parts = several if isinstance(several[0], list) else [several]
+    steps = [_steps(part) for part in parts]
+    if None in steps:
         return None
-    return Program(leaves, steps, several)
+    return Program(leaves, list(chain(*steps)), list(chain(*parts)))  # type: ignore[arg-type]
 
 
 def _steps(results: Sequence[Term]) -> list[Group] | None:
@@ -199,7 +202,8 @@ class Program:
             if not x.flags.c_contiguous:
                 arrays = tuple(map(np.ascontiguousarray, arrays))
                 break
-        rooms = [np.empty(shape, dtype) for shape, dtype in self._rooms]
+        empty = np.empty
+        rooms = [empty(shape, dtype) for shape, dtype in self._rooms]
         self._enter(self._ticket, *arrays, *rooms)
         return [
             rooms[i] if shape is None else rooms[i][:stop].reshape(shape)

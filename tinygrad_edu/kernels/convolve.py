@@ -11,16 +11,16 @@ number of spatial axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import product
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.kernels import direct, unfolding
-from tinygrad_edu.kernels.windows import Sizes, Windows
+from tinygrad_edu.kernels.sweep import Line, transposed_sweep
+from tinygrad_edu.kernels.windows import Sides, Sizes, Windows
 
-_WORTH = 1 << 23
+_WORTH = 1 << 20
 """So many multiplications are worth kernels of their own: below, BLAS takes a fraction of a
 millisecond, and loading LLVM takes a tenth of a second, once in a process."""
 
@@ -35,45 +35,29 @@ def _multiply(
     scheme.multiply(y, x, filters, windows, bias)
 
 
+def _by_channels(products: int, outer: int, inner: int, groups: int, result: np.ndarray) -> Any:
+    """The scheme with channels as lanes, if it suits this result of so many products, or None."""
+    if products < _WORTH:
+        return None
+    from tinygrad_edu.kernels import channels
+
+    width = result.shape[-1]
+    return channels if channels.suits(outer, inner, groups, width, result.dtype) else None
+
+
 def convolve(
     x: np.ndarray, w: np.ndarray, windows: Windows, groups: int, bias: np.ndarray | None = None
 ) -> np.ndarray:
     """y[n, o, p] = sum over c, k of x[n, c, window p at k] w[o, c, k] (+ bias[o]); the channels c
     are those of o's group."""
     y = np.empty((len(x), len(w), *windows.fitting(x.shape[2:])), x.dtype)
+    scheme = _by_channels(y.size * w[0].size, len(w) // groups, w.shape[1], groups, y)
+    if scheme is not None:
+        scheme.convolve(y, x, w, windows, groups, bias)
+        return y
     filters = w.reshape(groups, len(w) // groups, math.prod(w.shape[1:]))
     _multiply(y, x, filters, windows, bias)
     return y
-
-
-class _Phase(NamedTuple):
-    """Of every `step`-th element of an axis of x, starting at `first`: which elements of a kernel
-    ever meet them, and how a convolution of y with those, reversed, gives all of them."""
-
-    places: slice
-    taps: slice
-    length: int
-    padding: tuple[int, int]
-    dilation: int
-
-
-def _phases(windows: Windows, axis: int, size: int, count: int) -> Iterator[_Phase]:
-    """Window o, element k lie at x = stride o + dilation k - before. So where x is r modulo the
-    stride, only those k count for which dilation k - before is too, and with x = stride q + r each
-    of them reads y at o = q - shift, shift = (dilation k - before - r) / stride."""
-    kernel, step, dilation = windows.kernel[axis], windows.stride[axis], windows.dilation[axis]
-    before, _ = windows.padding[axis]
-    every = step // math.gcd(step, dilation)
-    for first in range(min(step, size)):
-        taps = [k for k in range(kernel) if (dilation * k - before - first) % step == 0]
-        places = slice(first, None, step)
-        if not taps:
-            yield _Phase(places, slice(0), 0, (0, 0), 1)
-            continue
-        apart = every * dilation // step
-        start = (dilation * taps[-1] - before - first) // step
-        end = len(range(first, size, step)) + apart * (len(taps) - 1) - count - start
-        yield _Phase(places, slice(taps[0], None, every), len(taps), (start, end), apart)
 
 
 def convolve_input(
@@ -82,27 +66,45 @@ def convolve_input(
     """The transpose of `convolve` in x: every y[n, o, p], times o's filter, is added to the window
     p of a result of this size. For each phase of the strides it is a convolution with part of the
     filters, reversed."""
-    inner, rank = w.shape[1], len(size)
+    inner, counts = w.shape[1], y.shape[2:]
     x = np.empty((len(y), inner * groups, *size), y.dtype)
-    axes = [_phases(windows, i, size[i], y.shape[2 + i]) for i in range(rank)]
-    for phases in product(*axes):
-        places: Any = (..., *(phase.places for phase in phases))
+    scheme = _by_channels(y.size * w[0].size, inner, len(w) // groups, groups, x)
+    if scheme is not None:
+        scheme.convolve_input(x, y, w, windows, groups)
+        return x
+    for lines in transposed_sweep(windows, size, counts).phases():
+        places: Any = (..., *(slice(line.first, None, line.step) for line in lines))
         part = x[places]
-        kernel = tuple(phase.length for phase in phases)
+        kernel = tuple(len(line.taps) for line in lines)
         if 0 in kernel:
             part[...] = 0
             continue
-        taken: Any = (..., *(phase.taps for phase in phases))
-        reversed_taps: Any = (..., *[slice(None, None, -1)] * rank)
-        filters = w[taken][reversed_taps].reshape(groups, -1, inner, *kernel).swapaxes(1, 2)
+        taps: Any = (slice(None), slice(None), *np.ix_(*(line.taps[::-1] for line in lines)))
+        filters = w[taps].reshape(groups, -1, inner, *kernel).swapaxes(1, 2)
         filters = np.ascontiguousarray(filters).reshape(groups, inner, -1)
-        padding, dilation = (tuple(getattr(p, n) for p in phases) for n in ("padding", "dilation"))
-        reverse = Windows(kernel, (1,) * rank, padding, dilation)
+        reverse = Windows(kernel, (1,) * len(size), *_reversed(lines, counts))
         _multiply(part, y, filters, reverse, None)
     return x
+
+
+def _reversed(lines: Sequence[Line], counts: Sizes) -> tuple[Sides, Sizes]:
+    """The padding and dilation of windows that read what these lines do, with their elements in
+    reverse order."""
+    padding, dilation = [], []
+    for line, count in zip(lines, counts, strict=True):
+        first, last = line.reach
+        padding.append((-first, last - count + 1))
+        dilation.append(line.shifts[0] - line.shifts[1] if len(line.shifts) > 1 else 1)
+    return tuple(padding), tuple(dilation)
 
 
 def convolve_weight(x: np.ndarray, y: np.ndarray, windows: Windows, groups: int) -> np.ndarray:
     """The transpose of `convolve` in w: for each filter the sum of all windows, each times the y it
     gave."""
+    inner = x.shape[1] // groups
+    w = np.empty((y.shape[1], inner, *windows.kernel), x.dtype)
+    scheme = _by_channels(y.size * w[0].size, len(w) // groups, inner, groups, y)
+    if scheme is not None:
+        scheme.convolve_weight(w, x, y, windows, groups)
+        return w
     return unfolding.multiply_outer(x, y, windows, groups)

@@ -198,7 +198,7 @@ def _write(height: int, dtype: np.dtype[Any], name: str) -> str:
 _CHUNK_BYTES = 1 << 19
 """Input and result of a chunk: half of a common L2 cache."""
 
-_MOST_WASTE = 1.5
+_MOST_WASTE = 2.0
 """Above so many columns computed for one that is kept, unfolding is faster."""
 
 

@@ -17,25 +17,20 @@ same element only.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
 from tinygrad_edu.kernels.control import I32, I64, function, loop
 from tinygrad_edu.kernels.description import REDUCTIONS, Kernel
 from tinygrad_edu.kernels.lanes import (
-    BOOL,
-    STORED,
     TYPES,
-    Lanes,
-    Namespace,
     constant,
-    evaluate,
     splat,
 )
 from tinygrad_edu.kernels.llvm import Target
+from tinygrad_edu.kernels.reductions import Values
 
 
 def emit(kernel: Kernel, target: Target, name: str) -> str:
@@ -52,11 +47,21 @@ def lanes_of(kernel: Kernel, target: Target) -> int:
     return target.vector_bytes // max(widest, 4)
 
 
+Row = tuple[dict[int, Any], dict[tuple[int, str], Any]]
+"""The values of a row, and where it starts in each operand and output."""
+
+Store = tuple[Any, Any, Any, Any]
+"""The dtype, value, place and mask of a store."""
+
+_TOGETHER = 4
+"""Rows that are added up in registers before they join a sum kept in memory: so many times less
+often is it read, widened and written."""
+
 _ROWS, _COLUMNS = 128, 4096
 """How often a total's accumulators are emptied: after so many rows, or columns of a flat kernel."""
 
 
-class Emitter:
+class Emitter(Values):
     def __init__(self, kernel: Kernel, target: Target, name: str) -> None:
         self.kernel, self.target = kernel, target
         self.module, self.b, argument = function(name)
@@ -68,14 +73,13 @@ class Emitter:
         self.accumulators: dict[tuple[int, int], Any] = {}
         self.sums: dict[tuple[int, int], Any] = {}  # what accumulators of totals were emptied into
         self.base: dict[tuple[int, str], Any] = {}  # where the current row starts
+        self.rows: list[Row] = []  # all rows of the current step
         self._read_arguments(argument)
         self._before_rows()
         self._over_rows(0, [])
         self._after_rows()
         self.b.ret_void()
         self.text = str(self.module)
-
-    # ------------------------------------------------------------------ types and memory
 
     @functools.cached_property
     def widths(self) -> tuple[int, ...]:
@@ -84,47 +88,6 @@ class Emitter:
         lanes = lanes_of(self.kernel, self.target)
         wide = (2 * lanes,) if self.kernel.loops == 0 else (4 * lanes, lanes)
         return wide if self.target.masks else (*wide, 1)
-
-    @staticmethod
-    def shaped(element: ir.Type, width: int) -> ir.Type:
-        return element if width == 1 else ir.VectorType(element, width)
-
-    def pointer(self, address: Any, kind: ir.Type) -> Any:
-        return self.b.inttoptr(address, kind.as_pointer())
-
-    def load(self, dtype: Any, address: Any, width: int, mask: Any = None) -> Any:
-        kind = self.shaped(STORED[dtype], width)
-        if mask is None:
-            x = self.b.load(self.pointer(address, kind))
-            x.align = dtype.itemsize
-        else:
-            args = [self.pointer(address, kind), I32(dtype.itemsize), mask, constant(kind, 0)]
-            x = self._masked("load", dtype, width, kind, args)
-        if dtype == BOOL:
-            return self.b.icmp_unsigned("!=", x, constant(kind, 0))
-        return x
-
-    def store(self, dtype: Any, x: Any, address: Any, mask: Any = None) -> None:
-        width = x.type.count if isinstance(x.type, ir.VectorType) else 1
-        kind = self.shaped(STORED[dtype], width)
-        if dtype == BOOL:
-            x = self.b.zext(x, kind)
-        if mask is None:
-            self.b.store(x, self.pointer(address, kind), align=dtype.itemsize)
-        else:
-            args = [x, self.pointer(address, kind), I32(dtype.itemsize), mask]
-            self._masked("store", dtype, width, ir.VoidType(), args)
-
-    def _masked(self, what: str, dtype: Any, width: int, result: Any, args: list[Any]) -> Any:
-        bits = f"f{dtype.itemsize * 8}" if dtype.kind == "f" else f"i{dtype.itemsize * 8}"
-        name = f"llvm.masked.{what}.v{width}{bits}.p0"
-        function = self.module.globals.get(name) or ir.Function(
-            self.module, ir.FunctionType(result, [x.type for x in args]), name
-        )
-        return self.b.call(function, args)
-
-    def offset(self, address: Any, j: Any, dtype: Any) -> Any:
-        return self.b.add(address, self.b.mul(j, I64(dtype.itemsize)))
 
     # ------------------------------------------------------------------ outside the rows
 
@@ -173,17 +136,6 @@ class Emitter:
             empty = constant(TYPES[dtype], self._empty(i))
             self.store(dtype, empty, self.offset(self.address[i, "out"], j, dtype))
 
-    def _empty(self, i: int) -> Any:
-        v = self.kernel.values[i]
-        if v.kind == "sum":
-            return 0
-        lowest = v.kind == "amax"
-        if v.dtype.kind == "f":
-            return float("-inf") if lowest else float("inf")
-        if v.dtype == BOOL:
-            return 0 if lowest else 1
-        return np.iinfo(v.dtype).min if lowest else np.iinfo(v.dtype).max
-
     def _after_rows(self) -> None:
         for i in self.kernel.outputs:
             v = self.kernel.values[i]
@@ -193,74 +145,52 @@ class Emitter:
             elif i in self.single:
                 self.store(v.dtype, self.single[i], self.address[i, "out"])
 
-    # ------------------------------------------------------------------ values
-
-    def map(self, i: int, xs: list[Any], width: int) -> Any:
-        v = self.kernel.values[i]
-        assert v.rule is not None
-        lanes = [
-            Lanes(self.b, x, self.kernel.values[k].dtype) for k, x in zip(v.inputs, xs, strict=True)
-        ]
-        return evaluate(self.b, width, v.dtype, v.rule, lanes, v.params).value
-
-    def combine(self, i: int, x: Any, y: Any) -> Any:
-        v = self.kernel.values[i]
-        a, b = Lanes(self.b, x, v.dtype), Lanes(self.b, y, v.dtype)
-        if v.kind == "sum":
-            return (a + b).value
-        namespace = Namespace(self.b, 1, v.dtype)
-        return (namespace.maximum if v.kind == "amax" else namespace.minimum)(a, b).value
-
-    def _reset(self, i: int, accumulators: Mapping[tuple[int, int], Any]) -> None:
-        dtype = self.kernel.values[i].dtype
-        for w in self.widths:
-            empty = constant(self.shaped(TYPES[dtype], w), self._empty(i))
-            self.b.store(empty, accumulators[i, w])
-
-    def _empty_into_sums(self, i: int) -> None:
-        """Add a total's accumulators up and start them anew: the error of a long sum in two levels
-        grows with the root of its length only."""
-        for w in self.widths:
-            parts = [self.b.load(x[i, w]) for x in (self.sums, self.accumulators)]
-            self.b.store(self.combine(i, *parts), self.sums[i, w])
-        self._reset(i, self.accumulators)
-
-    def _folded(self, i: int, accumulators: Mapping[tuple[int, int], Any]) -> Any:
-        """All accumulators of a reduction as one number, halved again and again: LLVM's own vector
-        reductions go through the lanes one after another."""
-        b = self.b
-        for width, narrower in zip(self.widths, self.widths[1:], strict=False):
-            # A row that is shorter left these as they were.
-            with b.if_then(b.icmp_signed(">=", self.count, I64(width))):
-                x = self._halved(i, b.load(accumulators[i, width]), width, narrower)
-                x = self.combine(i, x, b.load(accumulators[i, narrower]))
-                b.store(x, accumulators[i, narrower])
-        last = self.widths[-1]
-        return self._halved(i, b.load(accumulators[i, last]), last, 1)
-
-    def _halved(self, i: int, x: Any, width: int, until: int) -> Any:
-        while width > until:
-            width //= 2
-            x = self.combine(i, self._part(x, 0, width), self._part(x, width, width))
-        return x
-
-    def _part(self, x: Any, start: int, width: int) -> Any:
-        if width == 1:
-            return self.b.extract_element(x, I32(start))
-        lanes = ir.Constant(ir.VectorType(I32, width), list(range(start, start + width)))
-        return self.b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), lanes)
-
     # ------------------------------------------------------------------ rows
 
+    @functools.cached_property
+    def together(self) -> int:
+        """How many neighbouring rows are taken in one step: several where all they do is to join
+        sums that are the same for all of them."""
+        kernel = self.kernel
+        sums = [i for i, v in enumerate(kernel.values) if v.kind in REDUCTIONS]
+        joined = [
+            kernel.in_memory(i) and v.full and not v.varies[-2]
+            for i, v in ((i, kernel.values[i]) for i in sums)
+        ]
+        return _TOGETHER if kernel.loops and joined and all(joined) else 1
+
     def _over_rows(self, depth: int, indices: list[Any]) -> None:
-        if depth < self.kernel.loops:
-            with loop(self.b, I64(0), self.extents[depth], 1) as i:
-                self._over_rows(depth + 1, [*indices, i])
+        if depth == self.kernel.loops:
+            self._step_of_rows([indices])
             return
-        self.row.clear()
+        start, extent = I64(0), self.extents[depth]
+        if depth == self.kernel.loops - 1 and self.together > 1:
+            whole = self.b.and_(extent, I64(-self.together))
+            with loop(self.b, start, whole, self.together) as i:
+                rows = [self.b.add(i, I64(k)) for k in range(self.together)]
+                self._step_of_rows([[*indices, row] for row in rows])
+            start = whole
+        with loop(self.b, start, extent, 1) as i:
+            self._over_rows(depth + 1, [*indices, i])
+
+    def _step_of_rows(self, rows: list[list[Any]]) -> None:
+        self.rows = [self._row(indices) for indices in rows]
+        self._passes()
+        for row in self.rows:
+            self.row, self.base = row
+            self._finish_row()
+        indices = rows[-1]
+        if indices and self.sums:
+            often = self.b.and_(indices[-1], I64(_ROWS - 1))
+            with self.b.if_then(self.b.icmp_signed("==", often, I64(_ROWS - 1))):
+                for i in dict.fromkeys(i for i, _ in self.sums):
+                    self._empty_into_sums(i)
+
+    def _row(self, indices: list[Any]) -> Row:
+        """The row with these indices: where it starts, and its operands that are one number."""
+        self.row, self.base = {}, {}
         for place, address in self.address.items():
-            steps = zip(indices, self.strides.get(place, []), strict=False)
-            for i, stride in steps:
+            for i, stride in zip(indices, self.strides.get(place, []), strict=False):
                 if stride is not None:
                     address = self.b.add(address, self.b.mul(i, stride))
             self.base[place] = address
@@ -268,22 +198,18 @@ class Emitter:
             v = self.kernel.values[i]
             if not v.full and not v.single:
                 self.row[i] = self.load(v.dtype, self.base[i, "in"], 1)
-        self._passes()
-        self._finish_row()
-        if indices and self.sums:
-            often = self.b.and_(indices[-1], I64(_ROWS - 1))
-            with self.b.if_then(self.b.icmp_signed("==", often, I64(_ROWS - 1))):
-                for i in dict.fromkeys(i for i, _ in self.sums):
-                    self._empty_into_sums(i)
+        return self.row, self.base
 
     def _passes(self) -> None:
         kernel = self.kernel
         for level in range(max(kernel.levels) + 1):
             now = [i for i, at in enumerate(kernel.levels) if at == level]
-            for i in now:  # row values that are ready
-                v = kernel.values[i]
-                if v.kind == "map" and not v.full and not v.single:
-                    self.row[i] = self.map(i, [self._number(x) for x in v.inputs], 1)
+            for row in self.rows:
+                self.row, self.base = row
+                for i in now:  # row values that are ready
+                    v = kernel.values[i]
+                    if v.kind == "map" and not v.full and not v.single:
+                        self.row[i] = self.map(i, [self._number(x) for x in v.inputs], 1)
             if not any(self._is_work(i) for i in now):
                 continue
             folded = [
@@ -349,7 +275,23 @@ class Emitter:
 
     def _step(self, now: list[int], j: Any, width: int, mask: Any) -> None:
         """The full values of one pass for `width` columns: values first, stores last."""
-        kernel, known, stores = self.kernel, {}, []
+        stores: list[Store] = []
+        joining: dict[int, list[Any]] = {}
+        for row in self.rows:
+            self.row, self.base = row
+            self._step_of_row(now, j, width, mask, stores, joining)
+        for i, parts in joining.items():
+            place = self.offset(self.base[i, "out"], j, self.kernel.values[i].dtype)
+            self._join(i, self._joined(i, parts, width), place, width, mask, stores)
+        for dtype, x, place, only in stores:
+            self.store(dtype, x, place, only)
+
+    def _step_of_row(
+        self, now: list[int], j: Any, width: int, mask: Any,
+        stores: list[Store], joining: dict[int, list[Any]],
+    ) -> None:  # fmt: skip
+        """What is to be stored of the current row, and what is to join sums kept in memory."""
+        kernel, known = self.kernel, {}
 
         def value(i: int) -> Any:
             if i not in known:
@@ -361,20 +303,13 @@ class Emitter:
             if v.kind in REDUCTIONS:
                 if not kernel.values[v.inputs[0]].full:
                     continue
-                x = value(v.inputs[0])
                 if (i, width) in self.accumulators:
                     old = self.b.load(self.accumulators[i, width])
-                    new = self.combine(i, old, x)
+                    new = self.combine(i, old, value(v.inputs[0]))
                     new = new if mask is None else self.b.select(mask, new, old)
                     self.b.store(new, self.accumulators[i, width])
                 else:
-                    # Its memory is padded to whole vectors: a masked store would stall the next
-                    # row's load.
-                    place = self.offset(self.base[i, "out"], j, v.dtype)
-                    old = self.load(v.dtype, place, width)
-                    new = self.combine(i, old, x)
-                    new = new if mask is None else self.b.select(mask, new, old)
-                    stores.append((v.dtype, new, place, None))
+                    joining.setdefault(i, []).append(value(self._joins(i)))
             elif v.full and v.kind == "map":
                 if i in kernel.outputs:
                     place = self.offset(self.base[i, "out"], j, v.dtype)
@@ -382,8 +317,35 @@ class Emitter:
                 if i in kernel.scratch:
                     place = self.offset(self.address[i, "scratch"], j, v.dtype)
                     stores.append((v.dtype, value(i), place, None))
-        for dtype, x, place, only in stores:
-            self.store(dtype, x, place, only)
+
+    def _joins(self, i: int) -> int:
+        """The value that several rows give to a reduction: its input or, if that is but another
+        value in a wider dtype, this one."""
+        values = self.kernel.values
+        x = values[i].inputs[0]
+        v = values[x]
+        if self.together == 1 or v.kind != "map" or len(v.inputs) != 1 or v.dtype.kind != "f":
+            return x
+        source = values[v.inputs[0]]
+        is_narrower = source.dtype.kind == "f" and source.dtype.itemsize < v.dtype.itemsize
+        return v.inputs[0] if is_narrower else x
+
+    def _joined(self, i: int, parts: list[Any], width: int) -> Any:
+        """The parts of all rows as one, halved again and again as in a pairwise sum."""
+        source, x = self._joins(i), self.kernel.values[i].inputs[0]
+        dtype = self.kernel.values[source].dtype
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.combine(i, first, second, dtype) for first, second in pairs]
+        return parts[0] if source == x else self.map(x, parts, width)
+
+    def _join(self, i: int, x: Any, place: Any, width: int, mask: Any, stores: list[Store]) -> None:
+        """Let x join the reduction kept at `place`. Its memory is padded to whole vectors: a masked
+        store would stall the next row's load."""
+        dtype = self.kernel.values[i].dtype
+        old = self.load(dtype, place, width)
+        new = self.combine(i, old, x)
+        stores.append((dtype, new if mask is None else self.b.select(mask, new, old), place, None))
 
     def _full(self, i: int, now: list[int], j: Any, width: int, mask: Any, value: Any) -> Any:
         """Value i for `width` columns from j."""

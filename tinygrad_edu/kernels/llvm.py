@@ -25,16 +25,23 @@ from llvmlite import binding
 from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
-    *("llvm.py", "control.py", "lanes.py", "description.py", "emit.py", "narrow.py", "native.py"),
-    *(
-        "interpreter.py",
-        "scalar_machine.py",
-        "lane_machine.py",
-        "driver.py",
-        "crew.py",
-        "team.py",
-        "door.py",
-    ),
+    "channel_loops.py",
+    "control.py",
+    "crew.py",
+    "description.py",
+    "door.py",
+    "driver.py",
+    "emit.py",
+    "interpreter.py",
+    "lane_machine.py",
+    "lanes.py",
+    "llvm.py",
+    "memory.py",
+    "narrow.py",
+    "native.py",
+    "reductions.py",
+    "scalar_machine.py",
+    "team.py",
     "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""

@@ -30,6 +30,10 @@ class NarrowEmitter(Emitter):
     def widths(self) -> tuple[int, ...]:
         return (lanes_of(self.kernel, self.target),)
 
+    @functools.cached_property
+    def together(self) -> int:
+        return 1
+
     def _before_rows(self) -> None:
         super()._before_rows()
         width = self.widths[0]
@@ -71,11 +75,7 @@ class NarrowEmitter(Emitter):
             self.row[i] = self._halved(i, self.b.select(self._inside, x, empty), width, 1)
             return
         if not kernel.total(i):
-            # Its memory is padded to whole vectors: a masked store would stall the next row's load.
-            place = self.base[i, "out"]
-            old = self.load(v.dtype, place, width)
-            new = self.b.select(self._inside, self.combine(i, old, x), old)
-            stores.append((v.dtype, new, place, None))
+            self._join(i, x, self.base[i, "out"], width, self._inside, stores)
             return
         old = self.b.load(self.accumulators[i, width])
         new = self.b.select(self._inside, self.combine(i, old, x), old)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def group_norm(
         ShapeError: No channel axis, or weight or bias is not one number a channel.
         DTypeError: Not one float dtype throughout.
     """
-    x = _floats("group_norm", input, weight, bias)
+    x, weight, bias = _floats("group_norm", input, weight, bias)
     channels = _channels("group_norm", x)
     check_groups("group_norm", num_groups, channels)
     parameters = _a_channel("group_norm", x, weight=weight, bias=bias)
@@ -109,7 +110,7 @@ def batch_norm(
             negative variances; eps < 0.
         DTypeError: Not one float dtype throughout.
     """
-    x = _floats("batch_norm", input, weight, bias, running_mean, running_var)
+    x, weight, bias, *_ = _floats("batch_norm", input, weight, bias, running_mean, running_var)
     _channels("batch_norm", x)
     eps = checked_eps("batch_norm", eps)
     parameters = _a_channel("batch_norm", x, weight=weight, bias=bias)
@@ -218,16 +219,17 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-def _floats(name: str, input: Operand, *others: Operand | None) -> Tensor:
-    """The input, which has the one float dtype of all."""
-    x = as_tensor(input)
-    tensors = [x, *(as_tensor(other) for other in others if other is not None)]
-    if not is_float(x.dtype) or any(t.dtype != x.dtype for t in tensors):
+def _floats(name: str, *operands: Operand | None) -> list[Any]:
+    """The operands as tensors, which have one float dtype, with the `None`s among them."""
+    tensors = [None if x is None else as_tensor(x) for x in operands]
+    present = [x for x in tensors if x is not None]
+    dtypes = {x.dtype for x in present}
+    if len(dtypes) > 1 or not is_float(present[0].dtype):
         raise DTypeError(
-            f"{name}: needs one float dtype throughout, got {describe(tensors)}; convert the input "
+            f"{name}: needs one float dtype throughout, got {describe(present)}; convert the input "
             "or the layer with .float(), .double() or .to(dtype)."
         )
-    return x
+    return tensors
 
 
 def _last_axes(
@@ -238,14 +240,13 @@ def _last_axes(
     bias: Operand | None,
 ) -> tuple[Tensor, list[Tensor | None], Axes]:
     """The input, weight and bias, and the axes to normalise over, which end the input."""
-    x = _floats(name, input, weight, bias)
+    x, *parameters = _floats(name, input, weight, bias)
     shape = normalized(name, normalized_shape)
     if x.shape[-len(shape) :] != shape:
         raise ShapeError(
             f"{name}: an input of shape {x.shape} does not end in the axes {shape} to normalise "
             "over; normalized_shape is the shape of the last axes."
         )
-    parameters = [None if p is None else as_tensor(p) for p in (weight, bias)]
     for role, p in zip(("weight", "bias"), parameters, strict=True):
         if p is not None and p.shape != shape:
             raise ShapeError(f"{name}: {role} has shape {p.shape}, the last axes {shape}.")

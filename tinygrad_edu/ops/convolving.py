@@ -74,14 +74,15 @@ def _count(
 def _check_dtypes(name: str, *operands: Spec) -> None:
     """All float, and all the same. (Complex passes: the complex step tests derivatives.)"""
     kinds = {x.dtype for x in operands}
+    if len(kinds) == 1 and operands[0].dtype.kind in "fc":
+        return
     listed = " and ".join(str(x.dtype) for x in operands)
     if len(kinds) > 1:
         raise DTypeError(
             f"{name}: {listed}: all operands need the same dtype; convert one with .to(...) (a "
             "model: model.to(...))."
         )
-    if operands[0].dtype.kind not in "fc":
-        raise DTypeError(f"{name}: needs floats, got {listed}; convert with .float().")
+    raise DTypeError(f"{name}: needs floats, got {listed}; convert with .float().")
 
 
 def _convolution_shape(x: Spec, w: Spec, **layout: Any) -> Shape:

@@ -257,7 +257,8 @@ def _pull_both_arrays(
     if native.is_array(g) and all(wanted) and weight.shape == bias.shape:
         found = _pull_compiled(g, x, weight, moments, axes)
         if found is not None:
-            return [part.reshape(x.shape) for part, x in zip(found, xs, strict=True)]
+            gx, *parameters = found
+            return [gx, *[part.reshape(weight.shape) for part in parameters]]
     unit = (x - moments.mean) * moments.scale
     gx = _along_arrays(g * weight, unit, moments.scale, axes, True) if wanted[0] else None
     return [gx, *_pull_affine_arrays(g, y, (unit, weight, bias), (False, *wanted[1:]))[1:]]
@@ -271,10 +272,7 @@ def _pull_compiled(
     repeated = _repeated(g, weight.shape)
     if repeated == axes:
         return native.run(_pull_by_channel, (*measured, weight), axes=axes)
-    # Apart: rows in float32 and running totals in float64 have different widths in one kernel.
-    along = native.run(_pull_along, (*measured, weight), axes=axes)
-    sums = native.run(_pull_parameters, measured, axes=repeated)
-    return None if along is None or sums is None else [*along, *sums]
+    return native.run(_pull_by_row, (*measured, weight), axes=axes, repeated=repeated)
 
 
 def _pull_parameters(m: Reader, g: Any, x: Any, mean: Any, scale: Any, axes: Axes) -> list[Any]:
@@ -283,10 +281,13 @@ def _pull_parameters(m: Reader, g: Any, x: Any, mean: Any, scale: Any, axes: Axe
     return [m.sum(part, axes=axes, keepdims=True) for part in (products, g)]
 
 
-def _pull_along(
-    m: Reader, g: Any, x: Any, mean: Any, scale: Any, weight: Any, axes: Axes
-) -> list[Any]:
-    return [_carried(m, g * weight, (x - mean) * scale, scale, axes, True)]
+def _pull_by_row(
+    m: Reader, g: Any, x: Any, mean: Any, scale: Any, weight: Any, axes: Axes, repeated: Axes
+) -> list[list[Any]]:
+    """All three where the weight differs along `axes`, as layer norm's does. Apart: rows in float32
+    and running totals in float64 have different widths in one kernel."""
+    along = _carried(m, g * weight, (x - mean) * scale, scale, axes, True)
+    return [[along], _pull_parameters(m, g, x, mean, scale, repeated)]
 
 
 def _pull_by_channel(

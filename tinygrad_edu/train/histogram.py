@@ -48,11 +48,11 @@ class Histogram:
         """Count the values of an array of floats, rounded to float32."""
         counts = np.zeros(2 * NEGATIVE, np.int64)
         for piece in pieces(values):
-            with np.errstate(over="ignore"):
-                bits = piece.astype(np.float32, copy=False).view(np.int32)
+            bits = _as_float32(piece).view(np.int32)
             bins = (bits >> SHIFT) & (2 * NEGATIVE - 1)
             counts += np.bincount(bins, minlength=2 * NEGATIVE)
-        used = counts.nonzero()[0]
+        # NumPy finds the places of truth values several times as fast as those of numbers.
+        used = np.not_equal(counts, 0).nonzero()[0]
         return cls(used.astype(np.uint16), counts[used])
 
     def __add__(self, other: Histogram) -> Histogram:
@@ -135,6 +135,14 @@ def pieces(values: Array) -> Iterator[Array]:
     """The elements of an array, `PIECE` at a time."""
     flat = np.ascontiguousarray(values).reshape(-1)
     return (flat[start : start + PIECE] for start in range(0, len(flat), PIECE))
+
+
+def _as_float32(values: Array) -> Array:
+    """Too large ones become infinite."""
+    if values.dtype == np.float32:
+        return values
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _magnitude(bins: Array) -> Floats:

@@ -22,7 +22,7 @@ from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.train.history import as_table
 from tinygrad_edu.train.statistics import Moments, Record, Response, by_unit, near_linear
 
-EVERY = 50
+EVERY = 100
 """Steps from one that is noted to the next: `benchmarks/probe.py` measures what that costs."""
 SATURATED = 0.01
 """tanh's slope at 3, sigmoid's at 4.6."""
@@ -59,8 +59,8 @@ class Probe:
 
     Args:
         model: Called as a whole; functions that it calls beside its modules are not seen.
-        every: Steps from one that is noted to the next. Noting one takes as long as two to four
-            steps, so the default costs 3 to 8 % of the time.
+        every: Steps from one that is noted to the next. Noting one takes as long as one to seven
+            steps, so the default costs 1 to 7 % of the time.
         saturated: Below which slope an activation counts as saturated.
 
     Raises:

@@ -131,7 +131,7 @@ def near_linear(inputs: Array, outputs: Array) -> float:
     """The share of units (columns) whose outputs are nearly linear in their inputs."""
     # products of four float32 values leave float32's range, though their ratio is of order 1
     x, y = (values.astype(np.float64, copy=False) for values in (inputs, outputs))
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    x, y = (values - values.sum(axis=0) / len(values) for values in (x, y))
     xx, yy, xy = (np.einsum("ij,ij->j", a, b) for a, b in ((x, x), (y, y), (x, y)))
     # 1 - r^2 <= share, without dividing; a unit that does not vary is no line
     return float(((xy * xy >= (1 - NEAR_LINEAR) * xx * yy) & (xx * yy > 0)).mean())
