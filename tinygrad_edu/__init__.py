@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_edu import derive as _derive
 from tinygrad_edu.graph.creation import (
     arange,
+    as_tensor,
     empty,
     empty_like,
     eye,
@@ -20,21 +21,26 @@ from tinygrad_edu.graph.creation import (
     full,
     full_like,
     linspace,
+    logspace,
     manual_seed,
     ones,
     ones_like,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
     tensor,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
 )
 from tinygrad_edu.graph.functions import *  # noqa: F403
 from tinygrad_edu.graph.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_edu.graph.sampling import bernoulli, multinomial, normal
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.ops import native as _native
 from tinygrad_edu.ops.dtypes import boolean as bool

@@ -26,6 +26,12 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, lr=0.01, weight_decay=0.1),
     "rmsprop": lambda p: optim.RMSprop(p, lr=0.01),
+    "ascent": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, maximize=True),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.01, lr_decay=0.1, initial_accumulator_value=0.1),
+    "adadelta": lambda p: optim.Adadelta(p, weight_decay=0.1),
+    "adamax": lambda p: optim.Adamax(p, lr=0.01),
+    "nadam": lambda p: optim.NAdam(p, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    "radam": lambda p: optim.RAdam(p, lr=0.01, betas=(0.9, 0.8), weight_decay=0.1),
     "centered": lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.5),
 }
 

@@ -170,3 +170,32 @@ def test_uniform_numbers_for_a_tensor() -> None:
     assert (traced.shape, traced.dtype, traced.node.op) == ((2, 3), tg.float32, None)
     assert traced.node.is_abstract
     assert random_state() == (5, 1)
+
+
+def test_as_tensor_copies_only_what_is_no_tensor() -> None:
+    x = tg.ones(2)
+    assert tg.as_tensor(x) is x
+    assert tg.as_tensor(x, dtype=tg.float64).dtype == tg.float64
+    assert tg.as_tensor([1, 2]).dtype == tg.int64
+    assert tg.as_tensor([1, 2], tg.float32).dtype == tg.float32
+
+
+def test_powers_and_triangles() -> None:
+    np.testing.assert_allclose(tg.logspace(-1, 1, 3).numpy(), [0.1, 1, 10], rtol=1e-7)
+    np.testing.assert_allclose(tg.logspace(0, 3, 4, base=2).numpy(), [1, 2, 4, 8], rtol=1e-7)
+    assert tg.tril_indices(3, 2, -1).tolist() == np.array(np.tril_indices(3, -1, 2)).tolist()
+    assert tg.triu_indices(2, 3).tolist() == np.array(np.triu_indices(2, 0, 3)).tolist()
+    with pytest.raises(ArgumentError):
+        tg.logspace(0, 1, -1)
+
+
+def test_like() -> None:
+    x = tg.ones(2, 3, dtype=tg.float64)
+    for make in (tg.zeros_like, tg.ones_like, tg.empty_like, tg.rand_like, tg.randn_like):
+        y = make(x, requires_grad=True)
+        assert (y.shape, y.dtype, y.requires_grad) == ((2, 3), tg.float64, True)
+    assert tg.full_like(x, 3.0, requires_grad=True).requires_grad
+    drawn = tg.randint_like(x, 2, 5)
+    assert (drawn.shape, drawn.dtype) == ((2, 3), tg.float64)
+    assert ((drawn >= 2) & (drawn < 5)).all()
+    assert tg.randint(3, (2,), dtype=tg.int32).dtype == tg.int32

@@ -11,6 +11,9 @@ import scipy.special
 
 import tinygrad_edu as tg
 from tinygrad_edu.graph import (
+    adaptive,
+    arrangement,
+    composed,
     contraction,
     convolving,
     functions,
@@ -23,11 +26,13 @@ from tinygrad_edu.graph import (
     product,
     reduction,
     scan,
+    selection,
+    statistics,
 )
 
 SOURCES = [contraction, convolving, layout, ordering, padding, picking, pointwise, pooling, product]
-SOURCES += [reduction, scan]
-SHARED = {"distinct", "part", "along", "accumulated"}  # by these files only
+SOURCES += [reduction, scan, adaptive, arrangement, composed, selection, statistics]
+SHARED = {"distinct", "part", "along", "accumulated", "check_positions"}  # by these files only
 
 
 @pytest.mark.parametrize("module", SOURCES)

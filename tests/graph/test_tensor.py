@@ -424,3 +424,12 @@ def test_a_clone_is_another_tensor_of_the_same_graph() -> None:
     kept = x.detach().clone()
     kept[0] = 7.0
     assert x.tolist() == [1, 0]
+
+
+def test_in_the_form_of_another() -> None:
+    x, other = tg.ones(2, 3), tg.zeros(3, 2, dtype=tg.float64)
+    assert x.contiguous() is x
+    assert x.T.is_contiguous()
+    assert x.type_as(other).dtype == tg.float64
+    assert x.view_as(other).shape == x.reshape_as(other).shape == (3, 2)
+    assert tg.ones(2).expand_as(other).shape == (3, 2)

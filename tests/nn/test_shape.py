@@ -19,3 +19,9 @@ def test_identity_stands_in_for_anything() -> None:
     identity = nn.Identity(54, key="value")
     assert identity(x) is x
     assert repr(identity) == "Identity()"
+
+
+def test_unflatten() -> None:
+    layer = nn.Unflatten(1, (2, -1))
+    assert layer(tg.ones(3, 6)).shape == (3, 2, 3)
+    assert repr(layer) == "Unflatten(dim=1, unflattened_size=(2, -1))"

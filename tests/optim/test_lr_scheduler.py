@@ -10,11 +10,14 @@ import pytest
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import ArgumentError, CheckpointError
 from tinygrad_edu.optim.lr_scheduler import (
+    ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
+    MultiplicativeLR,
     MultiStepLR,
+    PolynomialLR,
     StepLR,
 )
 
@@ -50,6 +53,19 @@ def test_stairs() -> None:
     assert rates(ExponentialLR(optimizer(8.0), 0.5), 4) == [8, 4, 2, 1]
     with pytest.raises(ArgumentError, match="step_size"):
         StepLR(optimizer(1.0), 0)
+
+
+def test_constant_and_polynomial() -> None:
+    assert rates(ConstantLR(optimizer(8.0), 0.5, 2), 4) == [4, 4, 8, 8]
+    assert rates(PolynomialLR(optimizer(8.0), 4, power=2), 6) == [8, 4.5, 2, 0.5, 0, 0]
+
+
+def test_products() -> None:
+    schedule = MultiplicativeLR(optimizer(8.0), lambda epoch: 1 / epoch)
+    assert rates(schedule, 4) == pytest.approx([8, 8, 4, 4 / 3])
+    resumed = MultiplicativeLR(optimizer(8.0), lambda epoch: 1 / epoch)
+    resumed.load_state_dict(schedule.state_dict())
+    assert resumed.get_last_lr() == schedule.get_last_lr()
 
 
 def test_lambda() -> None:
@@ -107,6 +123,9 @@ def test_a_state_of_something_else_changes_nothing(state: Any, message: str) -> 
         lambda o: LinearLR(o, start_factor=0),
         lambda o: LinearLR(o, end_factor=-1),
         lambda o: LambdaLR(o, [lambda epoch: 1.0] * 2),
+        lambda o: ConstantLR(o, 1.5),
+        lambda o: ConstantLR(o, total_iters=-1),
+        lambda o: PolynomialLR(o, 0),
     ],
 )
 def test_refuses(make: Any) -> None:

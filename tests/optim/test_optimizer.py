@@ -20,12 +20,29 @@ from tinygrad_edu.errors import (
 )
 from tinygrad_edu.optim import Optimizer
 
-OPTIMIZERS: list[type[Any]] = [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop]
+OPTIMIZERS: list[type[Any]] = [
+    optim.SGD,
+    optim.Adam,
+    optim.AdamW,
+    optim.RMSprop,
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.Adamax,
+    optim.NAdam,
+    optim.RAdam,
+]
+RATES = {optim.Adagrad: 0.5, optim.Adadelta: 10.0, optim.RAdam: 0.1}
+"""Where the usual rate is too slow for a few steps: these begin with small ones."""
 WITH_STATE: dict[str, Any] = {
     "SGD": lambda ps: optim.SGD(ps, momentum=0.9),
     "Adam": optim.Adam,
     "AdamW": optim.AdamW,
     "RMSprop": lambda ps: optim.RMSprop(ps, momentum=0.5, centered=True),
+    "Adagrad": lambda ps: optim.Adagrad(ps, lr_decay=0.1),
+    "Adadelta": optim.Adadelta,
+    "Adamax": optim.Adamax,
+    "NAdam": optim.NAdam,
+    "RAdam": lambda ps: optim.RAdam(ps, betas=(0.9, 0.8)),
 }
 
 
@@ -50,7 +67,7 @@ def values(ps: list[nn.Parameter]) -> list[Any]:
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_descends(make: Any) -> None:
     ps = parameters()
-    descend(ps, make(ps, lr=0.05), steps=200)
+    descend(ps, make(ps, lr=RATES.get(make, 0.05)), steps=200)
     assert all(abs(p.detach().numpy()).max() < 0.2 for p in ps)
 
 
@@ -65,6 +82,20 @@ def test_parameters_keep_dtype_identity_and_leafhood(name: str, lr: Any, dtype: 
     assert p.dtype == dtype
     assert p.is_leaf
     assert p.requires_grad
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_maximize_is_a_step_along_the_negated_loss(make: Any) -> None:
+    down, up = nn.Parameter([1.0, -2.0]), nn.Parameter([1.0, -2.0])
+    a, b = make([down], lr=0.1), make([up], lr=0.1, maximize=True)
+    for _ in range(3):
+        a.zero_grad()
+        b.zero_grad()
+        (-(down * down).sum()).backward()
+        (up * up).sum().backward()
+        a.step()
+        b.step()
+    assert up.tolist() == down.tolist() != [1.0, -2.0]
 
 
 def test_without_a_gradient_a_parameter_stays() -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.derive.walk import ordered, refuse_stale
-from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, describe
+from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, TraceError, describe
 from tinygrad_edu.graph import modes
 from tinygrad_edu.graph.anomaly import watched
+from tinygrad_edu.graph.hooks import registered
+from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.reader import graph_reader
 from tinygrad_edu.graph.tensor import Tensor, make
@@ -128,6 +130,8 @@ def pull_back(
     now = tracing()
     if now is not None:
         now.check_own(order)
+        count = registered.on_leaves
+        now.needs("a tensor has got a hook", lambda: registered.on_leaves == count)
     on_graph = create_graph or (bool(order) and order[-1].is_abstract)
     pull = _pull_tensors if on_graph else _pull_arrays
     pull = watched(pull, "backward", "the gradient of operand {}")
@@ -151,8 +155,11 @@ def _walk(
     for node, start in seeds:
         if node in alive:
             cotangents[node] = cotangents[node] + start if node in cotangents else start
+    hooked = registered.on_any > 0
     for node in reversed(order):
         op, inputs = node.op, node.inputs
+        if hooked and node in cotangents:
+            cotangents[node] = _after_hooks(node, cotangents[node])
         if op is None or node not in cotangents:
             continue
         cotangent = cotangents[node] if node in kept else cotangents.pop(node)
@@ -165,6 +172,34 @@ def _walk(
             if wants and part is not None:
                 cotangents[x] = cotangents[x] + part if x in cotangents else part
     return cotangents
+
+
+def _after_hooks(node: Node, cotangent: Any) -> Any:
+    """What a node's hooks, if it has any, make of its cotangent."""
+    hooks = getattr(node, "hooks", None)
+    if not hooks:
+        return cotangent
+    if tracing() is not None:
+        raise TraceError(
+            "register_hook: a compiled step cannot call a hook at each call; remove it, or take "
+            f"the gradient by autograd.grad and return it.\n{users_line()}"
+        )
+    is_tensor = isinstance(cotangent, Tensor)
+    seen = cotangent if is_tensor else make(Node(np.asarray(cotangent)))
+    for hook in tuple(hooks.values()):  # a hook may remove itself
+        changed = hook(seen)
+        if changed is None:
+            continue
+        if not isinstance(changed, Tensor) or (changed.shape, changed.dtype) != (
+            seen.shape,
+            seen.dtype,
+        ):
+            raise ShapeError(
+                f"register_hook: the hook returned {describe([changed])} for a gradient "
+                f"{describe([seen])}; return a tensor of that shape and dtype, or None."
+            )
+        seen = changed
+    return seen if is_tensor else seen.node.data
 
 
 def _pull_arrays(node: Node, cotangent: Any, wanted: list[bool]) -> list[Any]:

@@ -30,6 +30,14 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
     return make(leaf(data, dtype), requires_grad)
 
 
+def as_tensor(data: Any, dtype: DType = None) -> Tensor:
+    """`data` itself if it is a tensor (of that dtype, if one is given), else a tensor of it, as by
+    `tensor`."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    return tensor(data, dtype)
+
+
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor holding a copy of a NumPy array (torch's shares its memory)."""
     if not isinstance(array, np.ndarray):
@@ -74,19 +82,21 @@ def full(
     return make(Node(np.full(_checked(size), fill_value, dtype)), requires_grad)
 
 
-def zeros_like(x: Tensor, dtype: DType = None) -> Tensor:
+def zeros_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and dtype of `x`."""
-    return zeros(x.shape, dtype=dtype or x.dtype)
+    return zeros(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def ones_like(x: Tensor, dtype: DType = None) -> Tensor:
+def ones_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and dtype of `x`."""
-    return ones(x.shape, dtype=dtype or x.dtype)
+    return ones(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def full_like(x: Tensor, fill_value: float, dtype: DType = None) -> Tensor:
+def full_like(
+    x: Tensor, fill_value: float, dtype: DType = None, requires_grad: bool = False
+) -> Tensor:
     """Every element `fill_value`, in the shape and dtype of `x`."""
-    return full(x.shape, fill_value, dtype=dtype or x.dtype)
+    return full(x.shape, fill_value, dtype or x.dtype, requires_grad)
 
 
 def empty(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -94,9 +104,9 @@ def empty(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool =
     return zeros(*size, dtype=dtype, requires_grad=requires_grad)
 
 
-def empty_like(x: Tensor, dtype: DType = None) -> Tensor:
+def empty_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """`empty` in the shape and dtype of `x`."""
-    return zeros_like(x, dtype)
+    return zeros_like(x, dtype, requires_grad)
 
 
 def arange(
@@ -123,6 +133,33 @@ def linspace(
         raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
     points = np.linspace(start, end, steps).astype(dtype or dtypes.default_float)
     return make(Node(points), requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    dtype: DType = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The powers of `base` with `steps` evenly spaced exponents, from start to end inclusive."""
+    if steps < 0:
+        raise ArgumentError(f"logspace: steps must not be negative, got {steps}.")
+    points = np.power(float(base), np.linspace(start, end, steps))
+    return make(Node(points.astype(dtype or dtypes.default_float)), requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
+    """The positions on and below a diagonal of a matrix: two rows, of row and column numbers."""
+    _checked((row, col))
+    return make(Node(np.stack(np.tril_indices(row, offset, col))))
+
+
+def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
+    """The positions on and above a diagonal of a matrix: two rows, of row and column numbers."""
+    _checked((row, col))
+    return make(Node(np.stack(np.triu_indices(row, offset, col))))
 
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -223,14 +260,14 @@ def rand(*size: int | Sequence[int], dtype: DType = None, requires_grad: bool = 
     return drawn.requires_grad_() if requires_grad else drawn
 
 
-def randn_like(x: Tensor, dtype: DType = None) -> Tensor:
+def randn_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Independent standard normal numbers in the shape and dtype of `x`."""
-    return randn(x.shape, dtype=dtype or x.dtype)
+    return randn(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def rand_like(x: Tensor, dtype: DType = None) -> Tensor:
+def rand_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Independent numbers, uniform on [0, 1), in the shape and dtype of `x`."""
-    return rand(x.shape, dtype=dtype or x.dtype)
+    return rand(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
 def uniform_for(x: Tensor) -> Tensor:
@@ -242,14 +279,21 @@ def uniform_for(x: Tensor) -> Tensor:
     return rand(x.shape, dtype=dtypes.float32)
 
 
-def randint(low: int, high: Any, size: Sequence[int] | None = None) -> Tensor:
-    """Independent int64 numbers, uniform on low, ..., high - 1; `randint(high, size)` counts from
-    0."""
+def randint(low: int, high: Any, size: Sequence[int] | None = None, dtype: DType = None) -> Tensor:
+    """Independent whole numbers, uniform on low, ..., high - 1 (int64 by default);
+    `randint(high, size)` counts from 0."""
     if size is None:
         low, high, size = 0, low, high
     if not low < high:
         raise ArgumentError(f"randint: needs low < high, got {low} and {high}.")
-    return draw("integers", _checked(size), dtypes.int64, (low, high))
+    drawn = draw("integers", _checked(size), dtypes.int64, (low, high))
+    return drawn if dtype is None else drawn.to(dtype)
+
+
+def randint_like(x: Tensor, low: int, high: int | None = None, dtype: DType = None) -> Tensor:
+    """`randint` in the shape and dtype of `x`."""
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, x.shape, dtype or x.dtype)
 
 
 def randperm(n: int) -> Tensor:

@@ -58,6 +58,36 @@ def where(x: Tensor, condition: Operand, other: Operand) -> Tensor:
     return functions.where(condition, x, other)
 
 
+def contiguous(x: Tensor) -> Tensor:
+    """x itself: how the elements lie in memory is not for users to see."""
+    return x
+
+
+def is_contiguous(x: Tensor) -> bool:
+    """True: see `contiguous`."""
+    return True
+
+
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """x in the dtype of `other`."""
+    return to(x, other.dtype)
+
+
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """The elements of x in the shape of `other`."""
+    return functions.reshape(x, other.shape)
+
+
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    """The elements of x in the shape of `other`."""
+    return functions.reshape(x, other.shape)
+
+
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """x repeated to the shape of `other`."""
+    return functions.expand(x, other.shape)
+
+
 class Methods:
     """The base of `Tensor` that gives it the functions of this package."""
 
@@ -80,6 +110,15 @@ class Methods:
     clamp = functions.clamp
     clip = functions.clip
     sign = functions.sign
+    square = functions.square
+    reciprocal = functions.reciprocal
+    clamp_min = functions.clamp_min
+    clamp_max = functions.clamp_max
+    lerp = functions.lerp
+    addcmul = functions.addcmul
+    addcdiv = functions.addcdiv
+    nan_to_num = functions.nan_to_num
+    frac = functions.frac
 
     # -------------------------------------------------------------------------- functions
 
@@ -98,6 +137,18 @@ class Methods:
     asin = functions.asin
     acos = functions.acos
     atan = functions.atan
+    asinh = functions.asinh
+    acosh = functions.acosh
+    atanh = functions.atanh
+    atan2 = functions.atan2
+    hypot = functions.hypot
+    exp2 = functions.exp2
+    log2 = functions.log2
+    log10 = functions.log10
+    logaddexp = functions.logaddexp
+    xlogy = functions.xlogy
+    logit = functions.logit
+    erfc = functions.erfc
     erf = functions.erf
     sigmoid = functions.sigmoid
     relu = functions.relu
@@ -122,6 +173,9 @@ class Methods:
     isnan = functions.isnan
     isinf = functions.isinf
     isfinite = functions.isfinite
+    isclose = functions.isclose
+    allclose = functions.allclose
+    equal = functions.equal
     logical_and = functions.logical_and
     logical_or = functions.logical_or
     logical_not = functions.logical_not
@@ -145,6 +199,13 @@ class Methods:
     any = functions.any
     all = functions.all
     count_nonzero = functions.count_nonzero
+    aminmax = functions.aminmax
+    median = functions.median
+    quantile = functions.quantile
+    nansum = functions.nansum
+    nanmean = functions.nanmean
+    cov = functions.cov
+    corrcoef = functions.corrcoef
 
     # -------------------------------------------------------------------------- along an axis
 
@@ -162,6 +223,14 @@ class Methods:
     mv = functions.mv
     dot = functions.dot
     outer = functions.outer
+    inner = functions.inner
+    kron = functions.kron
+    addmm = functions.addmm
+    addmv = functions.addmv
+    addbmm = functions.addbmm
+    baddbmm = functions.baddbmm
+    dist = functions.dist
+    trace = functions.trace
 
     # -------------------------------------------------------------------------- layout
 
@@ -181,7 +250,24 @@ class Methods:
     split = functions.split
     chunk = functions.chunk
     unbind = functions.unbind
+    select = functions.select
+    narrow = functions.narrow
+    unfold = functions.unfold
+    unflatten = functions.unflatten
+    ravel = functions.ravel
+    t = functions.t
+    moveaxis = functions.moveaxis
+    fliplr = functions.fliplr
+    flipud = functions.flipud
+    rot90 = functions.rot90
+    broadcast_to = functions.broadcast_to
+    diff = functions.diff
     view = functions.reshape
+    contiguous = contiguous
+    is_contiguous = is_contiguous
+    view_as = view_as
+    reshape_as = reshape_as
+    expand_as = expand_as
 
     # -------------------------------------------------------------------------- positions
 
@@ -197,10 +283,20 @@ class Methods:
     diag = functions.diag
     tril = functions.tril
     triu = functions.triu
+    take = functions.take
+    index_add = functions.index_add
+    index_copy = functions.index_copy
+    index_fill = functions.index_fill
+    masked_select = functions.masked_select
+    nonzero = functions.nonzero
+    argwhere = functions.argwhere
+    unique = functions.unique
+    bincount = functions.bincount
 
     # -------------------------------------------------------------------------- conversion
 
     to = to
+    type_as = type_as
     clone = clone
     float = to_float
     double = to_double

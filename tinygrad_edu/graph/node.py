@@ -52,12 +52,13 @@ def tracing() -> Any:
 
 class Node:
     """One value in the graph. `op` is None for a leaf; `line` is set by `detect_anomaly` and while
-    a step is traced."""
+    a step is traced, `hooks` where there are any."""
 
     __slots__ = (
         "changed",
         "data",
         "grad",
+        "hooks",
         "inputs",
         "line",
         "op",
@@ -67,6 +68,7 @@ class Node:
         "tick",
     )
     line: Any
+    hooks: dict[int, Callable[[Any], Any]]
     live = False
     """Whether a compiled step writes into the value's memory: see `LiveNode`."""
 

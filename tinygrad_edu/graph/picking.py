@@ -74,7 +74,7 @@ def index_select(x: Operand, dim: int, index: Operand) -> Tensor:
         raise ShapeError(f"index_select: positions are one row of integers, not {index.shape}.")
     if not x.shape:
         return index_select(x.reshape(1), 0, index).reshape(())
-    _check_positions("index_select", x, axis, index)
+    check_positions("index_select", x, axis, index)
     key = Key((*(slice(None),) * axis, Key.ARRAY))
     return apply(ops.getitem, x, index.reshape(-1), key=key)
 
@@ -162,11 +162,11 @@ def _checked(name: str, x: Tensor, dim: int, index: Tensor) -> int:
             f"{name}: an index of shape {index.shape} does not fit {x.shape}: it needs as many "
             f"axes, and none may be longer but axis {dim}."
         )
-    _check_positions(name, x, axis, index)
+    check_positions(name, x, axis, index)
     return axis
 
 
-def _check_positions(name: str, x: Tensor, axis: int, index: Tensor) -> None:
+def check_positions(name: str, x: Tensor, axis: int, index: Tensor) -> None:
     size = x.shape[axis] if x.shape else 1
     if index.dtype.kind not in "iu":
         if not index.numel():  # an empty list says nothing about what it holds

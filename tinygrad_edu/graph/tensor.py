@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_edu import ops
 from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, indexing, modes, reader
+from tinygrad_edu.graph.hooks import GradientFunction, HookHandle, function_of, hook_on
 from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.methods import Methods
 from tinygrad_edu.graph.node import Abstract, Node, clock, tracing
@@ -205,6 +206,19 @@ class Tensor(Methods, Operators, NumPyProtocol):
         if now is not None:
             now.grad_event(self.node, reading=False)
         self.node.grad = value
+
+    @property
+    def grad_fn(self) -> GradientFunction | None:
+        """The op that computed this tensor, if its gradient would go back through it."""
+        return function_of(self.node)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call ``hook(gradient)`` whenever a backward walk has this tensor's gradient; what it
+        returns, unless None, takes the gradient's place from there on. The handle's `remove()` ends
+        it. A compiled step has no place for hooks: it raises `TraceError`."""
+        if not self.requires_grad:
+            raise GradientError("register_hook: this tensor does not require grad.")
+        return hook_on(self.node, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this interior tensor, too, when `backward` passes it."""

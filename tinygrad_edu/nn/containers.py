@@ -44,12 +44,12 @@ class _Numbered(Module):
         return (module for _, module in self._row())
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Module: ...
+    def __getitem__(self, index: SupportsIndex) -> Any: ...  # so that x[0].weight is typed
 
     @overload
     def __getitem__(self, index: slice) -> Self: ...
 
-    def __getitem__(self, index: SupportsIndex | slice) -> Module | Self:
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
         modules = list(self)
         if isinstance(index, slice):
             return self._like(modules[index])

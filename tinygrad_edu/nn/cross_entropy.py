@@ -1,4 +1,5 @@
-"""Cross-entropy: what scores cost the true labels, given as class numbers or as probabilities."""
+"""Cross-entropy: what scores, or log-probabilities, cost the true labels, given as class numbers or
+as probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +9,13 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
-from tinygrad_edu.graph.functions import as_tensor, log_softmax, logical_and, where
+from tinygrad_edu.graph.functions import (
+    as_tensor,
+    log_softmax,
+    logical_and,
+    logical_or,
+    where,
+)
 from tinygrad_edu.graph.node import Abstract, tracing
 from tinygrad_edu.graph.reader import compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
@@ -56,15 +63,48 @@ def cross_entropy(
         raise ArgumentError(f"cross_entropy: label_smoothing is {label_smoothing}, not in [0, 1].")
     if not scores.shape or not is_float(scores.dtype):
         raise DTypeError(f"cross_entropy: scores are vectors of floats, not {describe([scores])}.")
-    factors = None if weight is None else _class_weights(scores, as_tensor(weight))
+    factors = None if weight is None else _class_weights("cross_entropy", scores, weight)
     if is_float(target.dtype) and target.shape == scores.shape:
         losses = _with_probabilities(scores, target, factors, label_smoothing)
         return reduce(losses, reduction)
-    _check_class_numbers(scores, target, ignore_index)
+    _check_class_numbers("cross_entropy", scores, target, ignore_index)
     if scores.ndim == 2 and factors is None and not label_smoothing and tracing() is not None:
         return _without_looking(scores, target.long(), ignore_index, reduction)
     target = target.long()  # beside uint8, ignore_index would not be a number
-    return _with_class_numbers(scores, target, factors, ignore_index, reduction, label_smoothing)
+    log_probabilities = log_softmax(scores, _class_axis(scores))
+    return _with_class_numbers(
+        log_probabilities, target, factors, ignore_index, reduction, label_smoothing
+    )
+
+
+def nll_loss(
+    input: Operand,
+    target: Operand,
+    weight: Operand | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input at the target class: `cross_entropy` of log-probabilities (what log_softmax returns)
+    instead of scores.
+
+    Args:
+        input: Log-probabilities, shape (classes,), (n, classes) or (n, classes, ...).
+        target: Class numbers, integers of shape (), (n,) or (n, ...).
+        weight: A factor for each class, shape (classes,).
+        ignore_index: Class numbers equal to it cost nothing and count for nothing.
+        reduction: "mean" divides by the sum of the weights of the target classes.
+
+    Raises:
+        As `cross_entropy`.
+    """
+    check_reduction("nll_loss", reduction)
+    x, target = as_tensor(input), as_tensor(target)
+    if not x.shape or not is_float(x.dtype):
+        raise DTypeError(f"nll_loss: log-probabilities are vectors of floats, not {describe([x])}.")
+    factors = None if weight is None else _class_weights("nll_loss", x, weight)
+    _check_class_numbers("nll_loss", x, target, ignore_index)
+    return _with_class_numbers(x, target.long(), factors, ignore_index, reduction, 0.0)
 
 
 def _are_plain(scores: Tensor, target: Tensor, ignore_index: int) -> bool:
@@ -119,52 +159,56 @@ def _with_probabilities(
 
 
 def _with_class_numbers(
-    scores: Tensor,
+    log_probabilities: Tensor,
     target: Tensor,
     factors: Tensor | None,
     ignore_index: int,
     reduction: str,
     smoothing: float,
 ) -> Tensor:
-    axis = _class_axis(scores)
+    axis = _class_axis(log_probabilities)
+    classes = log_probabilities.shape[axis]
     counted = (target != ignore_index).unsqueeze(axis)
-    numbers = _along_classes(scores, as_tensor(np.arange(scores.shape[axis])))
+    numbers = _along_classes(log_probabilities, as_tensor(np.arange(classes)))
     chosen = (target.unsqueeze(axis) == numbers) & counted
-    log_probabilities = log_softmax(scores, axis)
     # Selected, not multiplied by 0 and 1: a class ruled out by a score of -inf has 0 * -inf = nan.
     terms = where(chosen, log_probabilities, 0)
     if smoothing:
-        spread = where(counted, log_probabilities, 0) / scores.shape[axis]
+        spread = where(counted, log_probabilities, 0) / classes
         terms = (1 - smoothing) * terms + smoothing * spread
     losses = -(terms if factors is None else terms * factors).sum(axis)
+    if tracing() is not None:  # where no class number is known: what is no class costs NaN
+        known = logical_and(target >= 0, target < classes)
+        losses = where(logical_or(known, target == ignore_index), losses, math.nan)
     if reduction != "mean":
         return reduce(losses, reduction)
-    shares = counted.to(scores.dtype) if factors is None else where(chosen, factors, 0)
+    shares = counted.to(losses.dtype) if factors is None else where(chosen, factors, 0)
     return losses.sum() / shares.sum()
 
 
-def _class_weights(scores: Tensor, weight: Tensor) -> Tensor:
+def _class_weights(name: str, scores: Tensor, weight: Operand) -> Tensor:
+    weight = as_tensor(weight)
     classes = scores.shape[_class_axis(scores)]
     if weight.shape != (classes,):
         raise ShapeError(
-            f"cross_entropy: weight has shape {weight.shape}; {classes} classes need one factor "
+            f"{name}: weight has shape {weight.shape}; {classes} classes need one factor "
             f"each, shape ({classes},)."
         )
     return _along_classes(scores, weight.to(scores.dtype))
 
 
-def _check_class_numbers(scores: Tensor, target: Tensor, ignore_index: int) -> None:
+def _check_class_numbers(name: str, scores: Tensor, target: Tensor, ignore_index: int) -> None:
     axis = _class_axis(scores)
     wanted = scores.shape[:axis] + scores.shape[axis + 1 :]
     if target.dtype.kind not in "iu":
         raise DTypeError(
-            f"cross_entropy: the target is {describe([target])}. Class numbers are integers of "
+            f"{name}: the target is {describe([target])}. Class numbers are integers of "
             f"shape {wanted} (convert with .long()); probabilities are floats of shape "
             f"{scores.shape}."
         )
     if target.shape != wanted:
         raise ShapeError(
-            f"cross_entropy: scores of shape {scores.shape} need class numbers of shape {wanted}, "
+            f"{name}: scores of shape {scores.shape} need class numbers of shape {wanted}, "
             f"got {target.shape}."
         )
     if target.node.is_abstract or not target.numel():
@@ -175,6 +219,6 @@ def _check_class_numbers(scores: Tensor, target: Tensor, ignore_index: int) -> N
         real = labels[labels != ignore_index]
         if real.size and (real.min() < 0 or real.max() >= classes):
             raise ArgumentError(
-                f"cross_entropy: class numbers run from {real.min()} to {real.max()}, but scores "
+                f"{name}: class numbers run from {real.min()} to {real.max()}, but scores "
                 f"for {classes} classes allow 0 to {classes - 1} only."
             )

@@ -90,6 +90,20 @@ class Module:
         setattr(self, name, tensor)
         self._buffers[name] = persistent
 
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Assign a module, or reserve the name for one by None."""
+        self._kept_for[name] = Module
+        setattr(self, name, module)
+
+    def get_submodule(self, target: str) -> Any:
+        """The module under a dotted name, as `named_modules` gives it."""
+        module: Any = self
+        for name in target.split(".") if target else ():
+            module = vars(module).get(name)
+            if not isinstance(module, Module):
+                raise ModuleError(f"{type(self).__name__}: {target!r} names no module in it.")
+        return module
+
     # -------------------------------------------------------------------------- calling
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

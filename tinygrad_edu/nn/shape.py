@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,3 +35,19 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """The axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+@dataclass(eq=False, repr=False)
+class Unflatten(Module):
+    """One axis as several, of these sizes; one may be -1."""
+
+    dim: int
+    unflattened_size: Sequence[int]
+
+    def forward(self, x: Operand) -> Tensor:
+        """(n, a * b, ...) to (n, a, b, ...) with dim 1 and sizes (a, b)."""
+        return functions.unflatten(x, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """The axis and its parts."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -7,13 +7,24 @@ from tinygrad_edu.optim.arithmetic import Arithmetic, Values
 from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, with_decay
 
 
-class Adam(Optimizer):
+class Adaptive(Optimizer):
+    """Base class of those that divide by the size of the gradient: `betas` and `eps`."""
+
+    def check(self, group: Group) -> None:
+        """Refuse options out of range."""
+        super().check(group)
+        self._at_least_zero(group, "eps")
+        for beta in group["betas"]:
+            self._share("betas", beta)
+
+
+class Adam(Adaptive):
     """p - lr * m / (sqrt(v) + eps), where m and v are running means of g and g^2.
 
     m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2 start at 0 and are divided by 1 - b1^t and
     1 - b2^t after t steps, so that they are unbiased. Kingma and Ba 2014, algorithm 1;
     torch.optim.Adam's numbers. `weight_decay` w adds w p to the gradient, where the division by
-    sqrt(v) undoes much of it: see `AdamW`.
+    sqrt(v) undoes much of it: see `AdamW`. With `maximize` steps go up.
 
     Raises:
         ArgumentError: A negative lr, eps or weight_decay, or betas outside [0, 1). Parameters: as
@@ -27,17 +38,19 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
         )
-
-    def check(self, group: Group) -> None:
-        """Refuse options out of range."""
-        super().check(group)
-        self._at_least_zero(group, "eps")
-        for beta in group["betas"]:
-            self._share("betas", beta)
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
@@ -104,8 +117,10 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""

@@ -42,6 +42,22 @@ class Arithmetic:
         return self.formula(reader, *self.values, *self.numbers, **self.options)
 
 
+def downhill(g: Values, group: Mapping[str, Any]) -> Values:
+    """The gradient of what is to become small: its negative, where `maximize` is set."""
+    return -g if group.get("maximize") else g
+
+
+def number(function: Callable[..., Any], *numbers: Any) -> Any:
+    """A function of numbers that more than arithmetic goes into. While a step is traced some of
+    them are read anew at each call, and the function is called anew with them (of many steps at
+    once, with arrays)."""
+    for each in numbers:
+        host = getattr(each, "host", None)
+        if host is not None:
+            return host.compute(function, *numbers)
+    return function(*numbers)
+
+
 def compute(steps: Sequence[Arithmetic]) -> list[list[Values]]:
     """The results of each: by one pass of compiled kernels over all arrays if they are large enough
     and differ in their values alone."""

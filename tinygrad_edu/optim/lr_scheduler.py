@@ -1,87 +1,39 @@
 """Schedules: the learning rate as a function of how often `step` was called, usually the epoch.
 
-Each schedule is a closed formula of the initial rate and the epoch, so that a run can be resumed by
-setting the epoch, and rounding errors do not add up.
+Those of one formula are here; `cycles.py`, `sequence.py` and `plateau.py` hold the others.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from tinygrad_edu.errors import ArgumentError, CheckpointError
-from tinygrad_edu.graph.node import tracing
+from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from tinygrad_edu.optim.optimizer import Optimizer
+from tinygrad_edu.optim.plateau import ReduceLROnPlateau
+from tinygrad_edu.optim.schedule import LRScheduler
+from tinygrad_edu.optim.sequence import SequentialLR
 
-
-class LRScheduler(ABC):
-    """Base class: a subclass defines `rate`.
-
-    Making one sets the learning rates for epoch 0. The rate of each group when its first scheduler
-    was made is kept in the group under "initial_lr".
-
-    Attributes:
-        last_epoch: How often `step` was called.
-        base_lrs: The initial rate of each group.
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = 0
-        self._set()
-
-    @abstractmethod
-    def rate(self, group: int, base: float, epoch: int) -> float:
-        """The rate of a group whose initial rate is `base`, at an epoch."""
-
-    def step(self) -> None:
-        """Go on to the next epoch: call it after the optimizer's steps."""
-        now = tracing()
-        if now is not None:  # Python's work, at every call of a compiled step
-            now.effect(self.step)
-            return
-        self.last_epoch += 1
-        self._set()
-
-    def _set(self) -> None:
-        groups = self.optimizer.param_groups
-        for i, (group, base) in enumerate(zip(groups, self.base_lrs, strict=True)):
-            group["lr"] = self.rate(i, base, self.last_epoch)
-
-    def get_last_lr(self) -> list[float]:
-        """The rate of each group now."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the schedule is."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from there; the rates are set.
-
-        Raises:
-            CheckpointError: It is something else, or has another number of groups. Nothing has been
-                changed then.
-        """
-        if not state_dict.keys() >= {"last_epoch", "base_lrs"}:
-            raise CheckpointError(
-                f"{type(self).__name__}: this is not the state of a schedule, which has the keys "
-                "last_epoch and base_lrs."
-            )
-        if len(state_dict["base_lrs"]) != len(self.base_lrs):
-            raise CheckpointError(
-                f"{type(self).__name__}: the state has {len(state_dict['base_lrs'])} initial "
-                f"rates, this optimizer {len(self.base_lrs)} groups."
-            )
-        self.last_epoch = state_dict["last_epoch"]
-        self.base_lrs = list(state_dict["base_lrs"])
-        self._set()
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -181,8 +133,50 @@ class ExponentialLR(LRScheduler):
         return float(base * self.gamma**epoch)
 
 
-class LambdaLR(LRScheduler):
-    """The initial rate times lr_lambda(epoch); a list gives each group a function of its own.
+class ConstantLR(LRScheduler):
+    """The initial rate times `factor` for total_iters epochs, and the initial rate from then on.
+
+    Raises:
+        ArgumentError: A factor outside [0, 1], or total_iters < 0.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+        if not 0 <= factor <= 1 or total_iters < 0:
+            raise ArgumentError(
+                f"ConstantLR: needs a factor in [0, 1] and total_iters >= 0, got {factor} and "
+                f"{total_iters}."
+            )
+        self.factor = factor
+        self.total_iters = total_iters
+        super().__init__(optimizer)
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The lower rate, or the initial one."""
+        return base * self.factor if epoch < self.total_iters else base
+
+
+class PolynomialLR(LRScheduler):
+    """The initial rate times (1 - epoch / total_iters) ** power, which is 0 from total_iters on.
+
+    Raises:
+        ArgumentError: total_iters < 1.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0) -> None:
+        if total_iters < 1:
+            raise ArgumentError(f"PolynomialLR: needs total_iters >= 1, got {total_iters}.")
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer)
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The power at this epoch."""
+        left = 1 - min(epoch, self.total_iters) / self.total_iters
+        return float(base * left**self.power)
+
+
+class _OfFunctions(LRScheduler):
+    """A function of the epoch for each group.
 
     Raises:
         ArgumentError: A list whose length is not the number of groups.
@@ -197,10 +191,39 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
         if len(self.lr_lambdas) != groups:
             raise ArgumentError(
-                f"LambdaLR: {len(self.lr_lambdas)} functions for {groups} parameter groups."
+                f"{type(self).__name__}: {len(self.lr_lambdas)} functions for {groups} parameter "
+                "groups."
             )
         super().__init__(optimizer)
+
+
+class LambdaLR(_OfFunctions):
+    """The initial rate times lr_lambda(epoch); a list gives each group a function of its own.
+
+    Raises:
+        ArgumentError: A list whose length is not the number of groups.
+    """
 
     def rate(self, group: int, base: float, epoch: int) -> float:
         """The function's factor at this epoch."""
         return base * self.lr_lambdas[group](epoch)
+
+
+class MultiplicativeLR(_OfFunctions):
+    """The initial rate times lr_lambda(1) lr_lambda(2) ... lr_lambda(epoch); a list gives each
+    group a function of its own.
+
+    Raises:
+        ArgumentError: A list whose length is not the number of groups.
+    """
+
+    def rate(self, group: int, base: float, epoch: int) -> float:
+        """The product at this epoch."""
+        factors = self._factors.setdefault(group, [])
+        factors += [self.lr_lambdas[group](n) for n in range(len(factors) + 1, epoch + 1)]
+        return math.prod(factors[:epoch], start=base)
+
+    @functools.cached_property
+    def _factors(self) -> dict[int, list[float]]:
+        """The factors so far, by group."""
+        return {}

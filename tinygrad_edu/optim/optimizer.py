@@ -20,7 +20,7 @@ from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.parameter import clear_grad
 from tinygrad_edu.ops.dtypes import is_float
 from tinygrad_edu.ops.silence import silently
-from tinygrad_edu.optim.arithmetic import Arithmetic, Values, compute
+from tinygrad_edu.optim.arithmetic import Arithmetic, Values, compute, downhill
 from tinygrad_edu.optim.recorded import record_step
 
 State = dict[str, Any]
@@ -173,7 +173,7 @@ class Optimizer:
         """The new value and state of each parameter."""
         states = [self.state.get(p, {}) for p in parameters]
         given = [
-            (p.node.data, p.node.grad.node.snapshot(), state, group)
+            (p.node.data, downhill(p.node.grad.node.snapshot(), group), state, group)
             for p, state in zip(parameters, states, strict=True)
         ]
         if type(self).rule is not Optimizer.rule:

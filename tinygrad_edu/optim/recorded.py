@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.tensor import Tensor
+from tinygrad_edu.optim.arithmetic import downhill
 
 if TYPE_CHECKING:
     from tinygrad_edu.optim.optimizer import Group, Optimizer, State
@@ -57,7 +58,8 @@ class _Recorder:
             lambda: self._kept(p, group).keys() == names,
         )
         state = {name: self._seen(p, name, value) for name, value in kept.items()}
-        value, new = self._optimizer.rule(p.detach(), p.grad.detach(), state, options)
+        g = downhill(p.grad.detach(), options)
+        value, new = self._optimizer.rule(p.detach(), g, state, options)
         self._tracer.once |= not new.keys() <= names
         self._updates.append((p, kept, value, new))
 

@@ -13,7 +13,7 @@ class RMSprop(Optimizer):
 
     Tieleman and Hinton 2012, lecture 6.5; torch.optim.RMSprop's numbers. `centered` divides by the
     standard deviation, sqrt(v - m^2) with m the running mean of g (Graves 2013); `momentum` adds up
-    the steps; `weight_decay` w adds w p to the gradient.
+    the steps; `weight_decay` w adds w p to the gradient; with `maximize` steps go up.
 
     Raises:
         ArgumentError: A negative lr, eps, momentum or weight_decay, or alpha outside [0, 1).
@@ -29,6 +29,8 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -39,6 +41,7 @@ class RMSprop(Optimizer):
                 "weight_decay": weight_decay,
                 "momentum": momentum,
                 "centered": centered,
+                "maximize": maximize,
             },
         )
 

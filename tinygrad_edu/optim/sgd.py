@@ -13,7 +13,7 @@ class SGD(Optimizer):
 
     With momentum m the sum is b = m b + (1 - dampening) g, starting from the first gradient;
     `nesterov` moves along g + m b instead of b (Sutskever et al. 2013). `weight_decay` w adds w p
-    to the gradient. torch.optim.SGD's numbers.
+    to the gradient; with `maximize` steps go up. torch.optim.SGD's numbers.
 
     Raises:
         ArgumentError: A negative lr, momentum or weight_decay, or nesterov without momentum or with
@@ -28,6 +28,8 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -37,6 +39,7 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
+                "maximize": maximize,
             },
         )
 

@@ -1,0 +1,84 @@
+"""Adamax: Adam with the largest gradient of late in place of the root mean square."""
+
+from __future__ import annotations
+
+from tinygrad_edu.ops.table import Reader
+from tinygrad_edu.optim.adam import Adaptive
+from tinygrad_edu.optim.arithmetic import Arithmetic, Values
+from tinygrad_edu.optim.optimizer import Group, Parameters, State, with_decay
+
+
+class Adamax(Adaptive):
+    """p - lr / (1 - b1^t) * m / u, with m = b1 m + (1 - b1) g and u = max(b2 u, |g| + eps), both
+    from 0.
+
+    Kingma and Ba 2014, algorithm 2; torch.optim.Adamax's numbers. `weight_decay` w adds w p to the
+    gradient; with `maximize` steps go up.
+
+    Raises:
+        ArgumentError: A negative lr, eps or weight_decay, or betas outside [0, 1). Parameters: as
+            `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
+        )
+
+    def begins(self, group: Group) -> State:
+        """No steps, mean and largest 0."""
+        return {"step": 0, "exp_avg": 0.0, "exp_inf": 0.0}
+
+    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
+        """One step for one parameter."""
+        t = state.get("step", 0) + 1
+        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_inf", 0.0))
+        rate = group["lr"] / (1 - group["betas"][0] ** t)
+        options = {
+            "betas": tuple(group["betas"]),
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+        }
+        return Arithmetic(_adapted, values, (rate,), options)
+
+    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
+        """Mean and largest are kept, and one more step is counted."""
+        new, mean, largest = results
+        count = state.get("step", 0) + 1
+        return new, {"step": count, "exp_avg": mean, "exp_inf": largest}
+
+
+def _adapted(
+    m: Reader,
+    p: Values,
+    g: Values,
+    mean: Values,
+    largest: Values,
+    rate: Values,
+    *,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> list[Values]:
+    """The new value, mean and largest."""
+    beta1, beta2 = betas
+    g = with_decay(p, g, weight_decay)
+    mean = beta1 * mean + (1 - beta1) * g
+    largest = m.maximum(beta2 * largest, m.abs(g) + eps)
+    return [p - rate * (mean / largest), mean, largest]
