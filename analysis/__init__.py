@@ -9,6 +9,7 @@
     analysis.analyze(model)            every layer's statistics, forward and backward, predicted
     analysis.prescribe(model)          changes that cure what was found, each analysed again
     analysis.measure(model)            the same, measured over many draws of the weights
+    analysis.distributions(model)      histograms of every layer beside the derived law
     analysis.verify(report, measured)  one verdict for each layer and direction
 
 Names are loaded on first use, so importing this package costs nothing.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from analysis.findings.analyze import analyze
     from analysis.findings.prescribe import prescribe
     from analysis.findings.thresholds import Thresholds
+    from analysis.measurement.distributions import distributions
     from analysis.measurement.measure import measure
     from analysis.measurement.verify import verify
     from analysis.symbolic.activations import gain, moments
@@ -36,6 +38,7 @@ _HOME = {
     "analyze": "analysis.findings.analyze",
     "derivations": "analysis.topics",
     "derive": "analysis.topics",
+    "distributions": "analysis.measurement.distributions",
     "gain": "analysis.symbolic.activations",
     "maps": "analysis.dynamics.maps",
     "measure": "analysis.measurement.measure",
@@ -53,6 +56,7 @@ __all__ = [
     "analyze",
     "derivations",
     "derive",
+    "distributions",
     "gain",
     "maps",
     "measure",

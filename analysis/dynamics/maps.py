@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
@@ -38,6 +38,9 @@ from analysis.symbolic.namespace import exact
 from analysis.symbolic.quadrature import expectation
 from analysis.symbolic.quantity import Quantity
 from analysis.symbolic.reading import Activation, X
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def maps(activation: Any, **parameters: Any) -> Maps:
@@ -167,6 +170,16 @@ class Maps:
     def phase(self, sigma_w2: Any, sigma_b2: Any) -> Phase:
         """Fixed points over a grid of sigma_w2 (columns) and sigma_b2 (rows), all at once."""
         return phase(self._expect, _variances(sigma_w2), _variances(sigma_b2))
+
+    def plot(self, sigma_w2: Any = None, sigma_b2: Any = None) -> Figure:
+        """The phase diagram as a matplotlib figure: chi_1 over both variances, the edge of chaos.
+
+        Raises:
+            MissingExtra: matplotlib is not installed, which the extra "plots" brings.
+        """
+        from analysis.dynamics.picture import phase_diagram
+
+        return phase_diagram(self, sigma_w2, sigma_b2)
 
     # -------------------------------------------------------------------------- expectations
 

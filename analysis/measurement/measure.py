@@ -7,7 +7,7 @@ its weights, so only their average per network is one observation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.network import inputs
 from analysis.network.trace import watched
-from analysis.report.progress import track
+from analysis.report.progress import watch
 from tinygrad_edu.derive import autograd
 from tinygrad_edu.graph.creation import set_random_state, tensor
 from tinygrad_edu.graph.tensor import Tensor
@@ -102,20 +102,20 @@ def measure(
     if networks < 2:
         raise InputError(f"a standard error needs at least 2 networks, got {networks}.")
     source = inputs.read(model, input)
-    generator = np.random.default_rng(seed)
     observed: list[Array] = []
     names: tuple[str, ...] = ()
-    examples = batch if source.data is None else len(source.data)
-    with _restored(model), nothing_moves(model), fitting(largest_product(model, examples)):
-        set_random_state((seed % 2**64, 0))  # of masks
-        try:
-            for _ in track(range(networks), "measuring", progress):
-                _draw(model, generator)
-                names, statistics = _observe(model, source.batch(batch, generator), generator)
-                observed.append(statistics)
-        except KeyboardInterrupt:
-            if len(observed) < 2:
-                raise
+    drawn = _drawn(model, source, networks, batch, seed)
+    try:
+        with watch(networks, "measuring", progress) as step:
+            for layers, outputs, gradients in drawn:
+                names = layers
+                observed.append(_statistics(outputs, gradients))
+                step()
+    except KeyboardInterrupt:
+        if len(observed) < 2:
+            raise
+    finally:
+        drawn.close()
     mean, second, gradient = np.moveaxis(np.array(observed), 1, 0)
     return Measurement(names, mean, second, gradient)
 
@@ -139,10 +139,33 @@ def _draw(model: Module, generator: np.random.Generator) -> None:
             parameter.node.data = drawn.astype(parameter.dtype)
 
 
-def _observe(
-    model: Module, batch: Array, generator: np.random.Generator
-) -> tuple[tuple[str, ...], Array]:
-    """Names, and an array (3, layers): mean, second moment, gradient's second moment."""
+def each_network(
+    model: Module, source: inputs.Input, networks: int, batch: int, seed: int
+) -> Iterator[list[Array]]:
+    """The outputs of all layers, then their gradients, one network after the other, as `measure`
+    draws them; what has no gradient has nan."""
+    for _, outputs, gradients in _drawn(model, source, networks, batch, seed):
+        values = [y.detach().numpy() for y in outputs]
+        yield values + [np.full(1, np.nan) if g is None else g.detach().numpy() for g in gradients]
+
+
+Observed = tuple[tuple[str, ...], list[Tensor], list[Tensor | None]]
+
+
+def _drawn(
+    model: Module, source: inputs.Input, networks: int, batch: int, seed: int
+) -> Generator[Observed]:
+    """Names, outputs and gradients of the layers of each network."""
+    generator = np.random.default_rng(seed)
+    examples = batch if source.data is None else len(source.data)
+    with _restored(model), nothing_moves(model), fitting(largest_product(model, examples)):
+        set_random_state((seed % 2**64, 0))  # of masks
+        for _ in range(networks):
+            _draw(model, generator)
+            yield _observe(model, source.batch(batch, generator), generator)
+
+
+def _observe(model: Module, batch: Array, generator: np.random.Generator) -> Observed:
     dtype = next((p.dtype for p in model.parameters()), float32)
     with watched(model) as calls:
         # that the input asks for its gradient lets every layer have one
@@ -150,11 +173,16 @@ def _observe(
     outputs = [output for _, _, output in calls]
     weights = tensor(generator.standard_normal(result.shape).astype(dtype))
     gradients = autograd.grad((result * weights).sum(), outputs, allow_unused=True)
+    return tuple(name for name, _, _ in calls), outputs, list(gradients)
+
+
+def _statistics(outputs: list[Tensor], gradients: list[Tensor | None]) -> Array:
+    """An array (3, layers): mean, second moment, gradient's second moment."""
     statistics = [
         (_mean(y, 1), _mean(y, 2), math.nan if g is None else _mean(g, 2))
         for y, g in zip(outputs, gradients, strict=True)
     ]
-    return tuple(name for name, _, _ in calls), np.array(statistics).T
+    return np.array(statistics).T
 
 
 def _mean(x: Tensor, power: int) -> float:

@@ -37,7 +37,7 @@ def forward(node: Node, operands: Sequence[Record], context: Context) -> Record:
         rule = ELEMENTWISE[0]
     try:
         if rule is None:
-            raise UnknownSignal(f"no rule for the op {node.op.name!r} yet")
+            raise UnknownSignal(_WHY.get(node.op.name, f"no rule for the op {node.op.name!r} yet"))
         if node.op.name in WHOLE or not any(isinstance(o, Parts) for o in operands):
             return _checked(node, rule(node, operands, context))
         return _by_parts(node, rule, operands, context)
@@ -46,6 +46,13 @@ def forward(node: Node, operands: Sequence[Record], context: Context) -> Record:
         context.unknown(node, str(error))
         return None
 
+
+_SOFTMAX = (
+    "the largest of a row, as softmax, log_softmax and cross-entropy subtract it: their outputs "
+    "depend on all units at once; analyse the network up to its logits"
+)
+_WHY = {"amax": _SOFTMAX, "logsumexp": _SOFTMAX, "softmax": _SOFTMAX, "log_softmax": _SOFTMAX}
+"""What the rule of an op would have to follow, and what to do instead."""
 
 _NUMBERS = ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError, InputError
 from tinygrad_edu.derive.walk import ordered
-from tinygrad_edu.errors import TinygradError
+from tinygrad_edu.errors import DTypeError, TinygradError
 from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract
@@ -61,6 +61,13 @@ def _output(model: Module, source: Tensor) -> Tensor:
     """What a model returns; whatever goes wrong in it is the model's."""
     try:
         output = model(source)
+    except DTypeError as error:
+        if "looked up by integers" not in str(error):
+            raise
+        raise InputError(
+            f"{error} What is analysed are floats: an embedding's rows are the first signal, so "
+            "analyse the part of the model behind it, with the shape of one example there as input."
+        ) from error
     except (TinygradError, AnalysisError):
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.errors import MissingExtra
 from analysis.measurement.verify import Verdict, verify
+from analysis.palette import GRID, INK, MEASURED, PREDICTED
 from analysis.report.report import Prediction, Report
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from analysis.measurement.measure import Measurement
 
-INK, PREDICTED, MEASURED = "#333333", "#1f5f99", "#d1622b"
 _MIDDLE = (0.05, 0.95)
 """Nine of ten networks lie between these quantiles."""
 _MOST_LABELS = 24
@@ -82,7 +82,7 @@ def _panel(
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="y", which="both", labelsize=8)
     axes.set_title(title, loc="left", fontsize="medium", color=INK)
-    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     low, high = axes.get_ylim()
     if high / low < _HEADROOM**2:

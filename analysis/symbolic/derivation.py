@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import sympy as sp
 from sympy import Expr, Symbol
 
-from analysis.errors import InputError, Unverified
-from analysis.symbolic.expectation import Defined, E, RandomVariable, assuming
+from analysis.errors import InputError, NotANumber, Unverified
+from analysis.symbolic.expectation import RandomVariable, assuming, parts
 from analysis.symbolic.printing import latex, plain, plain_prose
 from analysis.symbolic.verification import Grade, Verdict, verify, verify_solution, weakest
 
@@ -222,7 +222,8 @@ class Derivation:
 
     @property
     def result(self) -> Expr:
-        """What the chain has come to."""
+        """What the chain has come to: a SymPy expression or equation. `evaluate` puts numbers in
+        for its symbols; `float` of the derivation is the number, if there are none."""
         return self.chain[-1].rhs if self.chain else self.start
 
     def evaluate(self, values: Mapping[str, Any] | None = None) -> Quantity:
@@ -235,15 +236,28 @@ class Derivation:
         from analysis.symbolic.quantity import Quantity
 
         value = getattr(self.result, "rhs", self.result)
-        moments = value.atoms(E, Defined)
-        symbols = {s for s in value.free_symbols if not isinstance(s, RandomVariable)}
-        parts = {str(part): part for part in moments | symbols}
-        unknown = sorted((values or {}).keys() - parts.keys())
+        named = parts(value)
+        unknown = sorted((values or {}).keys() - named.keys())
         if unknown:
-            known = ", ".join(sorted(parts)) or "numbers alone"
+            known = ", ".join(sorted(named)) or "numbers alone"
             raise InputError(f"{self.name}: its result speaks of {known}, not of {unknown[0]}.")
-        given = {parts[name]: sp.sympify(v) for name, v in (values or {}).items()}
+        given = {named[name]: sp.sympify(v) for name, v in (values or {}).items()}
         return Quantity(value.subs(given, simultaneous=True))
+
+    def __float__(self) -> float:
+        """The result (of an equation: its right-hand side), if it is a number.
+
+        Raises:
+            NotANumber: it speaks of symbols or moments; the message lists them.
+        """
+        value = getattr(self.result, "rhs", self.result)
+        if named := sorted(parts(value)):
+            values = ", ".join(f'"{name}": ...' for name in named)
+            raise NotANumber(
+                f"{self.name}: {plain(value)} is not a number until {', '.join(named)} have "
+                f"values; give them by .evaluate({{{values}}})"
+            )
+        return float(self.evaluate())
 
     @property
     def grade(self) -> Grade:

@@ -133,6 +133,14 @@ class Defined(Expr):  # type: ignore[misc]
         raise NotImplementedError
 
 
+def parts(expression: Expr) -> dict[str, Expr]:
+    """What the expression speaks of, by the names it is printed with: moments, and symbols that are
+    no random variables."""
+    moments = expression.atoms(E, Defined)
+    symbols = {s for s in expression.free_symbols if not isinstance(s, RandomVariable)}
+    return {str(part): part for part in moments | symbols}
+
+
 class Var(Defined):
     """The variance, E[(X - E X)^2]."""
 

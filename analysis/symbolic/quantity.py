@@ -12,6 +12,7 @@ import sympy as sp
 from sympy import Expr
 
 from analysis.errors import NotANumber
+from analysis.symbolic.expectation import parts
 from analysis.symbolic.gaussian import GaussianExpectation
 from analysis.symbolic.printing import latex
 
@@ -94,7 +95,7 @@ class Quantity:
 
     def _require_number(self) -> None:
         if self.expression.free_symbols:
-            names = ", ".join(sorted(map(str, self.expression.free_symbols)))
+            names = ", ".join(sorted(parts(self.expression)))
             raise NotANumber(f"{self.expression} is not a number until {names} have values")
 
 

@@ -65,6 +65,12 @@ MISTAKES: dict[str, tuple[Any, tuple[Any, ...], type[Exception], str]] = {
         ArgumentError,
         "run from 0 to 2",
     ),
+    "labels of two moons": (
+        F.binary_cross_entropy_with_logits,
+        (X[0], np.array([-1, 1, 1])),
+        ArgumentError,
+        r"run from -1 to 1\. Labels -1 and \+1 become 0 and 1 by \(y \+ 1\) / 2",
+    ),
 }
 
 

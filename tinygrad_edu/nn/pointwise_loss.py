@@ -236,7 +236,8 @@ def _check_probabilities(name: str, what: str, p: Tensor) -> None:
         return
     low, high = p.node.data.min(), p.node.data.max()
     if not (low >= 0 and high <= 1):
-        raise ArgumentError(f"{name}: {what} lie in [0, 1]; these run from {low} to {high}.")
+        signs = " Labels -1 and +1 become 0 and 1 by (y + 1) / 2." if low == -1 == -high else ""
+        raise ArgumentError(f"{name}: {what} lie in [0, 1]; these run from {low} to {high}.{signs}")
 
 
 def _pair(name: str, input: Operand, target: Operand, reduction: str) -> tuple[Tensor, Tensor]:

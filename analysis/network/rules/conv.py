@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.elements import Element
-from analysis.network.fields import LARGEST, pairs_of, remember
+from analysis.network.fields import LARGEST, across, correlated, pairs_of, remember
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.response import linear
 from analysis.network.roots import DataRoot, GaussianRoot, at_places
@@ -119,6 +119,10 @@ class Geometry:
         ]
         return float(sum(s * s for s in shares) / sum(shares))
 
+    def sizes(self, count: int) -> Array:
+        """How many inputs each output position reaches, for `count` inputs of several cases."""
+        return self.gathered(np.ones(count))
+
     @property
     def overlapping(self) -> bool:
         """Whether two output positions have inputs in common."""
@@ -188,8 +192,12 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         context.correlations[key] = partner / np.maximum(scale, 1e-300)
         context.notes["common", key] = geometry.common
     element = Element(Form(zero, {key: np.sqrt(variance)}))
+    asked = (inputs, geometry, factor, variance, context)
     remember(
-        key, functools.cache(lambda: _field(inputs, geometry, factor, variance, context)), context
+        key,
+        functools.cache(lambda: _field(pairs_of, *asked)),
+        context,
+        functools.cache(lambda: _field(across, *asked)),
     )
     context.notes["convolution", context.at(node)] = inputs
     return Signal(
@@ -212,16 +220,19 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
 
 
 def _field(
-    inputs: Signal, geometry: Geometry, factor: float, variance: Array, context: Context
+    of: Callable[[Signal, Context], Array | None],
+    inputs: Signal,
+    geometry: Geometry,
+    factor: float,
+    variance: Array,
+    context: Context,
 ) -> Array | None:
-    """Correlations of the output's positions."""
+    """Correlations of the output's positions, on one example or between two."""
     places = int(np.prod(geometry.outside))
-    pairs = None if len(variance) * places > LARGEST else pairs_of(inputs, context)
+    pairs = None if len(variance) * places > LARGEST else of(inputs, context)
     if pairs is None:
         return None
-    deviation = np.sqrt(np.maximum(variance, 1e-300)).reshape(-1, places)
-    covariance = factor * geometry.gathered_pairs(pairs)
-    return np.asarray(np.clip(covariance / (deviation[:, :, None] * deviation[:, None, :]), -1, 1))
+    return correlated(factor * geometry.gathered_pairs(pairs), variance)
 
 
 def convolution_backward(

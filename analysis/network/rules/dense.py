@@ -22,13 +22,19 @@ from tinygrad_edu.graph.node import Node
 ahead.WHOLE.add("matmul")
 
 
+_ATTENTION = (
+    "a product of two signals, as attention has them: its terms depend on each other through the "
+    "input that both are made of"
+)
+
+
 @register(ahead.RULES, "matmul")
 def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """x @ W: the sum of fan_in independent products, second moment n Var(W) E[x^2]
     (dense-forward); a mean of W adds n E[W] E[x] and what all units share of the inputs' sum."""
     x, w = operands
     if not isinstance(w, Weight):
-        what = "a product of two signals" if isinstance(w, Signal) else "no matrix of weights"
+        what = _ATTENTION if isinstance(w, Signal) else "no matrix of weights"
         raise UnknownSignal(what)
     n = node.inputs[0].shape[-1]
     inputs = gathered(x, n, node.inputs[0].shape)

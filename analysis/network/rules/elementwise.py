@@ -16,6 +16,7 @@ from analysis.network.program import partial_of
 from analysis.network.records import Array, Mask, Noise, Signal, Weight
 from analysis.network.response import NOT_POSITIVE, Grid, Response, differences, expectations
 from analysis.network.roots import GaussianRoot, MixtureRoot, Root
+from analysis.network.samples import SampledRoot
 from analysis.network.sources import Form, fresh
 from tinygrad_edu import ops
 from tinygrad_edu.graph.node import Node
@@ -203,6 +204,8 @@ def _normal_below_0(mean: float, variance: float) -> float:
 
 def partner_of(root: Root, index: int, x: Signal, context: Context) -> Array | None:
     """E[f(u) f(u')] on two examples, whose variables are correlated."""
+    if isinstance(root, SampledRoot):
+        return root.partner(index)
     if not isinstance(root, GaussianRoot) or x.partner is None:
         return None
     grid, ((f, _),) = root.values(index)

@@ -7,6 +7,7 @@ over examples, which needs the correlation of two examples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,11 +17,13 @@ import numpy as np
 from analysis.network import backward as behind
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
-from analysis.network.cotangent import Cotangent, UnknownCotangent, source, whole_grid
+from analysis.network.cotangent import Cotangent, UnknownCotangent, source
 from analysis.network.elements import Element
+from analysis.network.fields import times
 from analysis.network.records import Array, Signal
-from analysis.network.roots import DataRoot, GaussianRoot
-from analysis.network.sources import Form, gaussian
+from analysis.network.roots import DataRoot
+from analysis.network.rules.batch import back_over_batch, eps_of, over_batch
+from analysis.network.sources import Form
 from tinygrad_edu.graph.node import Node
 
 _TINY = np.finfo(float).tiny
@@ -43,7 +46,7 @@ def _forward_with(centres: bool) -> ahead.Rule:
         if known is not None:
             return known
         if 0 in _axes(node):
-            return _over_batch(node, x, context)
+            return over_batch(node, x, context)
         return _within_example(node, x, centres, context)
 
     return rule
@@ -58,7 +61,7 @@ def _backward_with(centres: bool) -> behind.Rule:
         if context.notes[context.at(node)] is None:
             raise UnknownCotangent("a norm of the data themselves")
         if 0 in _axes(node):
-            return [_back_over_batch(node, x, cotangent, context)]
+            return [back_over_batch(node, x, cotangent, context)]
         return [_back_within_example(node, x, centres, cotangent, context)]
 
     return rule
@@ -68,10 +71,6 @@ def _axes(node: Node) -> tuple[int, ...]:
     rank = len(node.shape)
     axes = node.params["axes"]
     return tuple(axis % rank for axis in (axes if isinstance(axes, tuple) else (axes,)))
-
-
-def _eps(node: Node) -> float:
-    return float(node.params.get("eps", 0.0))
 
 
 # ------------------------------------------------------------------------------ one example
@@ -101,15 +100,16 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
     if x.places > 1 and not _pools_places(node):
         raise UnknownSignal("a norm over the channels of one position, or some of the positions")
     count = max(_count(node, x), 1)
+    channels = count if centres else math.inf
     mean, spread = _statistics(x, centres)
-    factor = 1 / np.sqrt(np.maximum(spread + _eps(node), _TINY))
+    factor = 1 / np.sqrt(np.maximum(spread + eps_of(node), _TINY))
     context.notes[context.at(node)] = (spread, factor)
     element = None if x.element is None else x.element.affine(factor, -factor * mean)
     second = factor**2 * np.maximum(x.second - 2 * mean * x.mean + mean**2, 0.0)
     fourth = 3 * second**2 if element is None else element.moments()[2]
     # v scatters, and v / (v + eps) is curved
     scatter = np.abs(x.fluctuation) + (x.fourth - x.second**2) / count
-    bent = -_eps(node) * scatter * factor**6
+    bent = -eps_of(node) * scatter * factor**6
     partner = None
     if x.partner is not None and not np.any(mean):
         partner = factor * context.partner(factor) * x.partner
@@ -129,7 +129,29 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
         sources=x.sources if element is None else element.sources,
         fixed=False,
         partner=partner,
+        pairs=None if x.pairs is None else lambda: _pairs_within(x, mean, factor, channels),
     )
+
+
+def _pairs_within(x: Signal, mean: Array, factor: Array, channels: float) -> Array | None:
+    """E[y_p y_q] of y = factor (x - M) where x has no law that would say it. M, the average over
+    all places of so many independent channels, scatters with them (RMS norm has M = 0: infinitely
+    many)."""
+    assert x.pairs is not None
+    table = x.pairs()
+    if table is None:
+        return None
+    own, about = (a.reshape(table.shape[:2]) for a in (x.mean, mean))
+    covariance = table - own[:, :, None] * own[:, None, :]
+    rows = covariance.mean(axis=2) / channels
+    covariance = covariance - rows[:, :, None] - rows[:, None, :]
+    covariance = covariance + rows.mean(axis=1)[:, None, None]
+    left = own - about
+    made = covariance + left[:, :, None] * left[:, None, :]
+    # what is taken with M is missing in the variance that it is divided by, too
+    squares = np.einsum("cww->cw", made).mean(axis=1)
+    whole = (np.einsum("cww->cw", table) - about**2).mean(axis=1)
+    return times(made * (whole / np.maximum(squares, _TINY))[:, None, None], factor)
 
 
 def _simple(node: Node, x: Signal) -> bool:
@@ -149,7 +171,7 @@ def _back_within_example(
     """The directions along the mean and along the signal are lost, of n; the rest is divided by
     v + eps. What all units agree on is the mean's direction."""
     spread, factor = context.notes[context.at(node)]
-    n, eps, g = max(_count(node, x), 1), _eps(node), cotangent.gradient
+    n, eps, g = max(_count(node, x), 1), eps_of(node), cotangent.gradient
     ratio = spread / np.maximum(spread + eps, _TINY)
     along = g.coherent / np.maximum(g.second, _TINY)
     terms = [-np.full_like(ratio, float(centres) / n), -(2 * ratio - ratio**2) * along / n]
@@ -206,149 +228,6 @@ def _of_data(node: Node, x: Signal, context: Context) -> Signal | None:
         element=element,
         partner=None if context.partners is None else partner,
     )
-
-
-# ------------------------------------------------------------------------------ the batch
-
-
-def _over_batch(node: Node, x: Signal, context: Context) -> Record:
-    """A unit's values over the examples, standardised: mean 0, second moment v / (v + eps), with v
-    the part of its variance that examples do not share. Gaussian values become coordinates on a
-    sphere of m - 1 dimensions, which add up to 0."""
-    if x.partner is None:
-        raise UnknownSignal("batch norm, where two examples' correlation is not known")
-    if context.partners is not None:
-        context.assume("batch norm: examples are paired with the next one for their correlation")
-    m = context.batch * x.places
-    if m < _FEWEST:
-        raise UnknownSignal(f"batch norm over {m} values, where at least {_FEWEST} are needed")
-    context.assume(f"batch norm is in training mode, with batches of {context.batch}")
-    own = np.maximum(x.second - _shared(x, context), 0.0)
-    spread = np.full_like(own, context.average(own))
-    factor = 1 / np.sqrt(np.maximum(spread + _eps(node), _TINY))
-    context.notes[context.at(node)] = (spread, factor)
-    context.notes["narrowness", context.at(node)] = context.narrowness
-    second = factor**2 * own
-    apart = -second / (m - 1)
-    element = None
-    if x.gaussian:
-        element = Element(gaussian(second))
-        for key in element.form.terms:
-            context.correlations[key] = np.full_like(second, -1 / (m - 1))
-    elif x.element is not None and np.allclose(x.partner, x.mean * context.partner(x.mean)):
-        element = x.element.affine(factor, -factor * x.mean)
-    fourth = 3 * second**2 if element is None else element.moments()[2]
-    zero = np.zeros_like(second)
-    return replace(
-        x,
-        mean=zero,
-        second=second,
-        fourth=fourth,
-        shift=zero,
-        size=second * _doubt(x, m, context),
-        fluctuation=zero,
-        # each unit is divided by its own v, which scatters as much again between units
-        excess=zero - 6 / (m + 1) - 3 * context.narrowness,
-        element=element,
-        sources=x.sources | (frozenset() if element is None else element.sources),
-        fixed=False,
-        joined=True,
-        partner=apart,
-    )
-
-
-def _shared(x: Signal, context: Context) -> Array:
-    """E[z z'] on two examples, at two positions."""
-    assert x.partner is not None
-    shared = x.partner
-    if x.gaussian and x.element is not None:
-        for key, c in x.element.form.terms.items():
-            apart = 1 - context.notes.get(("common", key), 1.0)
-            if apart and key in context.correlations:
-                shared = shared - apart * c * context.partner(c) * context.correlations[key]
-    return shared
-
-
-_FEWEST = 5
-"""E[1/v] is infinite for 3 values and its expansion useless for 4."""
-_PAIRED = 0.2
-"""What pairs of neighbouring examples of a data set may leave open of the correlation of all."""
-
-
-_HEAVY = 6.0
-"""The variance of a batch of m values that are not Gaussian varies by (kurtosis - 1)/m, and with
-the values themselves. The kurtosis of relu's is 5.4."""
-
-
-def _doubt(x: Signal, m: int, context: Context) -> float:
-    """What is left out: terms of order 1/m^2, and 1/m behind what is not Gaussian; how positions
-    depend on each other; of data, how examples do."""
-    dependent = 1 / context.batch if x.places > 1 else 0.0
-    dependent += 0.0 if x.gaussian else _HEAVY / m
-    return 6 / m**2 + dependent + (_PAIRED if context.partners is not None else 0.0)
-
-
-_POSITIONS = 0.1
-"""What the correlation of different positions may change in the variance that batch norm sees."""
-
-
-def _back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Context) -> Cotangent:
-    """Divided by v + eps, where E[1/v] = m/(m - 3) / (its mean), less what is lost along the mean
-    and along the signal (batchnorm-finite-batch)."""
-    _, factor = context.notes[context.at(node)]
-    g = cotangent.gradient
-    if np.any(cotangent.pair()):
-        raise UnknownCotangent("batch norm below weights that have a mean")
-    m = context.batch * x.places
-    lost = _lost(cotangent, m)
-    slope = factor * np.sqrt(np.maximum(m / (m - 3) * (1 - lost / m), 0.0))
-    passed = _summing_to_0(cotangent.by_slope(None, slope, slope**2), m)
-    zero = np.zeros_like(g.second)
-    spread = np.abs(x.scatter) / np.maximum(x.second**2, _TINY)
-    spread = spread + 2 * context.notes["narrowness", context.at(node)]
-    gradient = replace(
-        g,
-        second=slope**2 * g.second,
-        coherent=slope**2 * g.coherent,
-        log_1=zero,
-        log_2=zero,
-        profile=zero,
-        bend=zero,
-        size=g.size + spread,
-        slack=g.slack + _doubt(x, m, context) + (_POSITIONS if x.places > 1 else 0.0),
-        blocked=False,
-        joined=True,
-    )
-    return passed.with_gradient(gradient)
-
-
-def _lost(cotangent: Cotangent, m: int) -> Array:
-    """How many of m directions of the batch are lost: with u_a = c(y_a) d_a and k = -(m - 1) times
-    the correlation of d on two examples, 1 - k E[c]^2/E[c^2] along the mean and, along the signal,
-    (E[y^2 c^2] - k E[y c]^2)/E[c^2]."""
-    zero = np.zeros_like(cotangent.gradient.second)
-    along, shared = zero, zero
-    for arriving, c in cotangent.terms.values():
-        mean, square, cross = c.mean(), c.square(), zero
-        if isinstance(c.root, GaussianRoot):
-            grid = whole_grid(c.root)
-            assert grid.z is not None
-            square = grid.expect((grid.z * c.value) ** 2)
-            cross = grid.expect(grid.z * c.value)
-        along = along + arriving.second * square
-        if arriving.across is not None:
-            shared = shared - (m - 1) * arriving.across * (mean**2 + cross**2)
-    return 1 + (along - shared) / np.maximum(cotangent.second(), _TINY)
-
-
-def _summing_to_0(cotangent: Cotangent, m: int) -> Cotangent:
-    """Over the batch: two examples have the correlation -1/(m - 1)."""
-    terms = {}
-    for key, (arriving, c) in cotangent.terms.items():
-        mean = c.mean() ** 2
-        own = arriving.second * c.square() / np.where(mean > 0, mean, 1.0)
-        terms[key] = (replace(arriving, across=-np.where(mean > 0, own, 0.0) / (m - 1)), c)
-    return replace(cotangent, terms=terms)
 
 
 normalises("standardize", centres=True)

@@ -13,6 +13,7 @@ import sympy as sp
 import analysis
 import tinygrad_edu as tg
 from analysis.dynamics.maps import Maps
+from analysis.dynamics.number import Number
 from analysis.errors import InputError, InvalidLaw, UnknownActivation
 
 # V(q) and E[phi'^2] at variance q. mpmath, 25 digits
@@ -55,6 +56,23 @@ def test_correlation(name: str, c: float) -> None:
     found = analysis.maps(name).c(c, 1.0, 2.0)
     assert found == pytest.approx(CORRELATIONS[name, c], rel=1e-11)
     assert found.error < 1e-13
+
+
+def test_errors_of_expectations_reach_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a map is what it moves by, at most, when each expectation moves by its own."""
+    monkeypatch.setattr(Maps, "kernel", lambda *_: Number(0.3, 1e-6))
+    monkeypatch.setattr(Maps, "second", lambda *_: Number(0.4, 2e-6))
+    monkeypatch.setattr(Maps, "derivative_second", lambda *_: Number(0.5, 3e-6))
+    w, b = 1.7, 0.3
+    deep = analysis.maps("tanh")
+    assert deep.chi(1.0, w).error == pytest.approx(w * 3e-6)
+    assert deep.q(1.0, w, b).error == pytest.approx(w * 2e-6)
+
+    def moved(kernel: float, second: float) -> float:
+        return (w * (0.3 + kernel) + b) / (w * (0.4 + second) + b)
+
+    farthest = max(abs(moved(k, s) - moved(0, 0)) for k in (-1e-6, 1e-6) for s in (-2e-6, 2e-6))
+    assert deep.c(0.5, 1.0, w, b).error == pytest.approx(farthest, rel=1e-4)  # of second order
 
 
 SAMPLES = 200_000
@@ -184,3 +202,9 @@ def test_the_depth_scale_is_that_of_the_iterated_map() -> None:
         q = float(tanh.q(q, w, b))
     assert math.log((c - at.c) / 1e-4) == pytest.approx(-20 / scales.xi_c, rel=1e-3)
     assert math.log((q - at.q) / 1e-4) == pytest.approx(-5 / scales.xi_q, rel=1e-3)
+
+
+def test_the_height_of_an_error_function_is_squared() -> None:
+    high, one = analysis.maps("3*erf(x)"), analysis.maps("erf")
+    for slope in (False, True):
+        assert high.kernel(0.7, 0.4, slope) == pytest.approx(9 * one.kernel(0.7, 0.4, slope))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import chi2, kstest
 
 import analysis
 import tinygrad_edu as tg
@@ -179,3 +180,13 @@ def test_a_large_bound_is_not_testable() -> None:
     assert all(v.text == "not testable at this width" for v in loose if v.agrees)
     assert all(v.text in ("agrees", "disagrees") for v in verdicts if v not in loose)
     assert "not testable at this width" in report.with_measurement(measured).text()
+
+
+def test_gradients_at_the_output_are_normal() -> None:
+    """A network of one number: the squared gradient is chi-square with one degree of freedom."""
+    model = nn.Sequential(nn.Identity())
+    options = {"networks": 1000, "batch": 1, "input": (1,), "progress": False}
+    (squares,) = analysis.measure(model, seed=3, **options).gradient.T
+    assert kstest(squares, chi2(1).cdf).pvalue > 1e-9
+    uniform = np.random.default_rng(0).uniform(-math.sqrt(3), math.sqrt(3), 1000) ** 2
+    assert kstest(uniform, chi2(1).cdf).pvalue < 1e-9  # so many networks tell the two apart

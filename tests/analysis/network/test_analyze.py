@@ -11,6 +11,7 @@ import analysis
 import tinygrad_edu as tg
 from analysis.errors import InputError
 from analysis.network.build import dense_network
+from tests.analysis.network.nets import Net, linear
 from tinygrad_edu import nn
 
 
@@ -204,3 +205,24 @@ def test_orthogonal_weights_keep_lengths() -> None:
     independent = analysis.analyze(dense_network([40] * 5, "tanh", "lecun_normal"))
     verdicts = analysis.verify(independent, measurement)
     assert not all(v.agrees for v in verdicts if v.direction == "forward")
+
+
+def test_what_is_not_followed_says_what_to_do() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Softmax(-1), nn.Linear(8, 2))
+    report = analysis.analyze(model)
+    assert [row.forward is None for row in report.layers] == [False, True, True]
+    assert "analyse the network up to its logits" in report.findings[0].message
+    totals = Net(
+        lambda s, x: s.last(s.a(x).sum(1, keepdim=True)), a=linear(4, 8), last=linear(1, 2)
+    )
+    assert any("sum over units" in f.message for f in analysis.analyze(totals).findings)
+    scores = Net(lambda s, x: s.a(x) @ s.b(x).mT, a=linear(4, 8), b=linear(4, 8))
+    findings = analysis.analyze(scores, (6, 4)).findings
+    assert any("as attention has them" in f.message for f in findings)
+
+
+def test_words_are_not_numbers() -> None:
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Linear(8, 2))
+    with pytest.raises(InputError, match="analyse the part of the model behind it"):
+        analysis.analyze(model, np.arange(10).reshape(2, 5))
+    assert analysis.analyze(model[1]).layers[0].forward is not None

@@ -11,8 +11,10 @@ import pytest
 
 import analysis
 import tinygrad_edu as tg
+from analysis.network.analyze import propagate
+from analysis.network.records import Signal
 from analysis.report.report import Row
-from tests.analysis.network.nets import linear, one
+from tests.analysis.network.nets import Net, linear, one
 from tinygrad_edu import nn
 
 NETWORKS = 400
@@ -179,6 +181,24 @@ def test_dropout() -> None:
     assert agree(model)
     still = rows(model.eval())
     assert still["4"].forward.second == pytest.approx(0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_fourth_moment_behind_dropout(known: bool) -> None:
+    """keep value^4 E[x^4], of a normal x and of a product, whose law is not followed."""
+    p = 0.5
+    dropped = nn.Dropout(p)
+    if known:
+        model, fourth = nn.Sequential(nn.Identity(), dropped), 3.0
+    else:
+        a, b = linear(16, N), linear(16, N)
+        model = Net(lambda s, x: s.drop(s.a(x) * s.b(x)), a=a, b=b, drop=dropped)
+        fourth = 9.0
+    found = propagate(model, (16,))
+    record = found.records[found.graph.places[-1].node]
+    assert isinstance(record, Signal)
+    assert (record.element is not None) == known
+    np.testing.assert_allclose(record.fourth, fourth / (1 - p) ** 3, rtol=1e-9)
 
 
 def test_what_follows_dropout_sees_its_law() -> None:

@@ -10,7 +10,8 @@ import pytest
 import analysis
 from analysis.errors import MissingExtra
 from analysis.network.build import dense_network
-from analysis.report.figures import PREDICTED, svg
+from analysis.palette import PREDICTED
+from analysis.report.figures import svg
 from analysis.report.report import Report
 from tinygrad_edu import nn
 
@@ -40,7 +41,13 @@ def test_points_are_the_measurement(report: Report) -> None:
     above = report.plot().axes[0]
     (points,) = [c for c in above.containers if c.get_label().startswith("measured")]
     drawn = np.asarray(points.lines[0].get_ydata(), np.float64)
-    np.testing.assert_allclose(drawn, report.measurement.second.mean(0), rtol=1e-14)
+    sample = report.measurement.second
+    np.testing.assert_allclose(drawn, sample.mean(0), rtol=1e-14)
+    bars = np.array(points.lines[2][0].get_segments())[:, :, 1]
+    errors = 3 * sample.std(0, ddof=1) / np.sqrt(len(sample))
+    np.testing.assert_allclose(bars.mean(1), sample.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(np.ptp(bars, axis=1), 2 * errors, rtol=1e-12)
+    assert "3 standard errors" in points.get_label()
 
 
 def test_a_wrong_prediction_is_marked(report: Report) -> None:

@@ -8,7 +8,7 @@ import json
 import pytest
 import sympy as sp
 
-from analysis.errors import InputError, Unverified
+from analysis.errors import InputError, NotANumber, Unverified
 from analysis.symbolic.derivation import Claim, Derivation, Step
 from analysis.symbolic.expectation import (
     E,
@@ -126,3 +126,14 @@ def test_a_result_can_be_evaluated_by_the_names_it_prints() -> None:
     assert solved.evaluate().exact == 1 / n
     with pytest.raises(InputError, match=r"equation: its result speaks of .*n.*, not of m\."):
         solved.evaluate({"m": 4})
+
+
+def test_float_of_a_derivation() -> None:
+    """A number, or an error that names what is open and how to give it."""
+    wanted = r'until E\[W\*\*2\], E\[Y\*\*2\] have values; .*\.evaluate\(\{"E\[W\*\*2\]": \.\.\.'
+    with pytest.raises(NotANumber, match=wanted):
+        float(product())
+    with pytest.raises(NotANumber, match=r"until E\[Y\*\*2\] have values"):
+        float(product().evaluate({"E[W**2]": 1}))
+    half = Derivation("half", "a half", sp.Rational(1, 2))
+    assert float(half) == float(half.evaluate()) == 0.5

@@ -1,0 +1,217 @@
+"""Batch norm: a unit's values over the examples, and over positions, are standardised
+(standardisation, batchnorm).
+
+That takes away what examples share, which needs the correlation of two examples; on small maps it
+is followed for each pair of positions, because it differs at the borders.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.network.context import Context, Record, UnknownSignal
+from analysis.network.cotangent import Cotangent, UnknownCotangent, whole_grid
+from analysis.network.elements import Element
+from analysis.network.fields import across, correlated, pairs_of, remember, times
+from analysis.network.records import Array, Signal
+from analysis.network.roots import GaussianRoot
+from analysis.network.sources import gaussian
+from tinygrad_edu.graph.node import Node
+
+_TINY = np.finfo(float).tiny
+
+
+def eps_of(node: Node) -> float:
+    """What is added to the variance."""
+    return float(node.params.get("eps", 0.0))
+
+
+# ------------------------------------------------------------------------------ forward
+
+
+def over_batch(node: Node, x: Signal, context: Context) -> Record:
+    """A unit's values over the examples, standardised: mean 0, second moment v / (v + eps), with v
+    the part of its variance that examples do not share. Gaussian values become coordinates on a
+    sphere of m - 1 dimensions, which add up to 0."""
+    if x.partner is None:
+        raise UnknownSignal("batch norm, where two examples' correlation is not known")
+    if context.partners is not None:
+        context.assume("batch norm: examples are paired with the next one for their correlation")
+    m = context.batch * x.places
+    if m < _FEWEST:
+        raise UnknownSignal(f"batch norm over {m} values, where at least {_FEWEST} are needed")
+    context.assume(f"batch norm is in training mode, with batches of {context.batch}")
+    between = _between(x, context)
+    # a unit's mean over examples and places is that of all
+    still = _about_average(between, between) if between is not None else None
+    own = np.maximum(x.second - _shared(x, context), 0.0)
+    if between is not None and still is not None:
+        taken = np.einsum("cpp->cp", between - still).reshape(-1)
+        own = np.maximum(x.second - taken, 0.0)
+    spread = np.full_like(own, context.average(own))
+    factor = 1 / np.sqrt(np.maximum(spread + eps_of(node), _TINY))
+    context.notes[context.at(node)] = (spread, factor)
+    context.notes["narrowness", context.at(node)] = context.narrowness
+    second = factor**2 * own
+    apart = -second / (m - 1)
+    if still is not None:
+        apart = apart + factor**2 * np.einsum("cpp->cp", still).reshape(-1)
+    element, mean = None, np.zeros_like(second)
+    pairs = functools.cache(lambda: _pairs_about_shared(x, between, context))
+    if x.gaussian:
+        element = Element(gaussian(second))
+        for key in element.form.terms:
+            context.correlations[key] = apart / np.maximum(second, _TINY)
+            remember(
+                key, lambda: _correlated(pairs(), own), context, lambda: _correlated(still, own)
+            )
+    elif x.element is not None and np.allclose(x.partner, x.mean * context.partner(x.mean)):
+        centre = x.mean if still is None else np.full_like(x.mean, context.average(x.mean))
+        element, mean = x.element.affine(factor, -factor * centre), factor * (x.mean - centre)
+    fourth = 3 * second**2 if element is None else element.moments()[2]
+    zero = np.zeros_like(second)
+    return replace(
+        x,
+        mean=mean,
+        second=second,
+        fourth=fourth,
+        shift=zero,
+        size=second * _doubt(x, m, context),
+        fluctuation=zero,
+        # each unit is divided by its own v, which scatters as much again between units
+        excess=zero - 6 / (m + 1) - 3 * context.narrowness,
+        element=element,
+        sources=x.sources | (frozenset() if element is None else element.sources),
+        fixed=False,
+        joined=True,
+        partner=apart,
+        pairs=None if element is not None else lambda: times(pairs(), factor),
+    )
+
+
+_MOST_PLACES = 256
+"""Places up to which what two examples share is followed for each pair of them; on larger maps the
+borders, where it differs, matter little."""
+
+
+def _between(x: Signal, context: Context) -> Array | None:
+    return across(x, context) if 1 < x.places <= _MOST_PLACES else None
+
+
+def _about_average(table: Array, between: Array) -> Array:
+    """E[(x_p - M)(x_q - M)] from E[x_p x_q] for the mean M over many examples and all places."""
+    rows = between.mean(axis=2)
+    whole = rows.mean(axis=1)[:, None, None]
+    return np.asarray(table - rows[:, :, None] - rows[:, None, :] + whole)
+
+
+def _pairs_about_shared(x: Signal, between: Array | None, context: Context) -> Array | None:
+    """E[x_p x_q] about the mean over the batch."""
+    table = pairs_of(x, context)
+    if table is None:
+        return None
+    if between is not None:
+        return _about_average(table, between)
+    shared = np.sqrt(np.maximum(_shared(x, context), 0.0)).reshape(table.shape[:2])
+    return np.asarray(table - shared[:, :, None] * shared[:, None, :])
+
+
+def _correlated(table: Array | None, variance: Array) -> Array | None:
+    return None if table is None else correlated(table, variance)
+
+
+def _shared(x: Signal, context: Context) -> Array:
+    """E[z z'] on two examples, at two positions."""
+    assert x.partner is not None
+    shared = x.partner
+    if x.gaussian and x.element is not None:
+        for key, c in x.element.form.terms.items():
+            apart = 1 - context.notes.get(("common", key), 1.0)
+            if apart and key in context.correlations:
+                shared = shared - apart * c * context.partner(c) * context.correlations[key]
+    return shared
+
+
+_FEWEST = 5
+"""E[1/v] is infinite for 3 values and its expansion useless for 4."""
+_PAIRED = 0.2
+"""What pairs of neighbouring examples of a data set may leave open of the correlation of all."""
+
+
+_HEAVY = 6.0
+"""The variance of a batch of m values that are not Gaussian varies by (kurtosis - 1)/m, and with
+the values themselves. The kurtosis of relu's is 5.4."""
+
+
+def _doubt(x: Signal, m: int, context: Context) -> float:
+    """What is left out: terms of order 1/m^2, and 1/m behind what is not Gaussian; how positions
+    depend on each other; of data, how examples do."""
+    dependent = 1 / context.batch if x.places > 1 else 0.0
+    dependent += 0.0 if x.gaussian else _HEAVY / m
+    return 6 / m**2 + dependent + (_PAIRED if context.partners is not None else 0.0)
+
+
+_POSITIONS = 0.1
+"""What the correlation of different positions may change in the variance that batch norm sees."""
+
+
+def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Context) -> Cotangent:
+    """Divided by v + eps, where E[1/v] = m/(m - 3) / (its mean), less what is lost along the mean
+    and along the signal (batchnorm-finite-batch)."""
+    _, factor = context.notes[context.at(node)]
+    g = cotangent.gradient
+    if np.any(cotangent.pair()):
+        raise UnknownCotangent("batch norm below weights that have a mean")
+    m = context.batch * x.places
+    lost = _lost(cotangent, m)
+    slope = factor * np.sqrt(np.maximum(m / (m - 3) * (1 - lost / m), 0.0))
+    passed = _summing_to_0(cotangent.by_slope(None, slope, slope**2), m)
+    zero = np.zeros_like(g.second)
+    spread = np.abs(x.scatter) / np.maximum(x.second**2, _TINY)
+    spread = spread + 2 * context.notes["narrowness", context.at(node)]
+    gradient = replace(
+        g,
+        second=slope**2 * g.second,
+        coherent=slope**2 * g.coherent,
+        log_1=zero,
+        log_2=zero,
+        profile=zero,
+        bend=zero,
+        size=g.size + spread,
+        slack=g.slack + _doubt(x, m, context) + (_POSITIONS if x.places > 1 else 0.0),
+        blocked=False,
+        joined=True,
+    )
+    return passed.with_gradient(gradient)
+
+
+def _lost(cotangent: Cotangent, m: int) -> Array:
+    """How many of m directions of the batch are lost: with u_a = c(y_a) d_a and k = -(m - 1) times
+    the correlation of d on two examples, 1 - k E[c]^2/E[c^2] along the mean and, along the signal,
+    (E[y^2 c^2] - k E[y c]^2)/E[c^2]."""
+    zero = np.zeros_like(cotangent.gradient.second)
+    along, shared = zero, zero
+    for arriving, c in cotangent.terms.values():
+        mean, square, cross = c.mean(), c.square(), zero
+        if isinstance(c.root, GaussianRoot):
+            grid = whole_grid(c.root)
+            assert grid.z is not None
+            square = grid.expect((grid.z * c.value) ** 2)
+            cross = grid.expect(grid.z * c.value)
+        along = along + arriving.second * square
+        if arriving.across is not None:
+            shared = shared - (m - 1) * arriving.across * (mean**2 + cross**2)
+    return 1 + (along - shared) / np.maximum(cotangent.second(), _TINY)
+
+
+def _summing_to_0(cotangent: Cotangent, m: int) -> Cotangent:
+    """Over the batch: two examples have the correlation -1/(m - 1)."""
+    terms = {}
+    for key, (arriving, c) in cotangent.terms.items():
+        mean = c.mean() ** 2
+        own = arriving.second * c.square() / np.where(mean > 0, mean, 1.0)
+        terms[key] = (replace(arriving, across=-np.where(mean > 0, own, 0.0) / (m - 1)), c)
+    return replace(cotangent, terms=terms)

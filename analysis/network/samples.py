@@ -1,0 +1,107 @@
+"""Variables that are known by a sample of their law: what a max-pooling gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from analysis.network.program import Program
+from analysis.network.records import Array
+from analysis.network.response import Grid
+from analysis.network.roots import Root, UnknownSlice
+from analysis.network.sources import Key
+
+_NODES = 256
+"""Nodes that a sample is condensed to."""
+
+
+Shared = Callable[[], tuple[Array, Array | float]]
+
+
+class SampledRoot(Root):
+    """y takes the values x (rows, nodes), in order, with these weights. A row is a case and a place
+    in it; `field` gives points of the joint law of all places, (cases, places, points), or is None
+    where places are independent.
+
+    `shared`, if it is known what two examples share, gives the law given each of some draws of it:
+    points (rows, draws, points), and their weights (rows, points) or one number."""
+
+    def __init__(
+        self,
+        x: Array,
+        weight: Array,
+        sources: frozenset[Key],
+        field: Callable[[], Array] | None = None,
+        shared: Shared | None = None,
+        program: Program | None = None,
+    ) -> None:
+        super().__init__(sources, program)
+        self.x, self.weight, self.field, self.shared = x, weight, field, shared
+
+    @staticmethod
+    def of_sample(
+        sample: Array,
+        sources: frozenset[Key],
+        field: Callable[[], Array] | None,
+        shared: Shared | None,
+    ) -> SampledRoot:
+        """From equally likely points (rows, points): means of neighbours, scaled so that the second
+        moment is kept, and what is exactly 0, too."""
+        ordered = np.sort(sample, axis=1)
+        rows, points = ordered.shape
+        nodes = min(_NODES, points)
+        x = ordered[:, : points // nodes * nodes].reshape(rows, nodes, -1).mean(axis=2)
+        wanted, kept = (np.mean(a * a, axis=1, keepdims=True) for a in (ordered, x))
+        x = x * np.sqrt(wanted / np.maximum(kept, 1e-300))
+        return SampledRoot(x, np.full_like(x, 1 / nodes), sources, field, shared)
+
+    def _make_grid(self, kinks: tuple[float, ...]) -> Grid:
+        return Grid(self.x, self.weight, np.einsum("bn,bn,bn->b", self.x, self.x, self.weight))
+
+    def _make_shifted(self, offset: int) -> Root:
+        raise UnknownSlice("a slice of channels behind max-pooling")
+
+    def pairs(self, index: int, shift: Array) -> Array | None:
+        """E[(g(y_v) + shift_v)(g(y_w) + shift_w)] of two places for function number `index`:
+        covariances from the points of the joint law, on the scale of means and variances, which are
+        known better."""
+        if self.field is None:
+            return None
+        y = self.field()
+        cases, places, points = y.shape
+        values = self.program.run(y.reshape(-1, points), index)[index][0].reshape(y.shape)
+        values = values - values.mean(axis=2, keepdims=True)
+        table = values @ values.transpose(0, 2, 1) / points
+        grid, ((g, _),) = self.values(index)
+        mean = grid.expect(g)
+        variance = np.maximum(grid.expect(g * g) - mean**2, 0.0).reshape(cases, places)
+        scale = np.sqrt(variance / np.maximum(np.einsum("cww->cw", table), 1e-300))
+        mean = (mean + shift).reshape(cases, places)
+        spread = table * scale[:, :, None] * scale[:, None, :]
+        return np.asarray(spread + mean[:, :, None] * mean[:, None, :])
+
+    def partner(self, index: int) -> Array | None:
+        """E[g(y) g(y')] on two examples, which are independent given what they share."""
+        given = self._given(index)
+        return None if given is None else np.mean(given**2, axis=1)
+
+    def across(self, index: int, shift: Array, places: int) -> Array | None:
+        """E[(g(y_v) + shift_v)(g(y'_w) + shift_w)] at a place of one example and one of another."""
+        given = self._given(index)
+        if given is None:
+            return None
+        means = (given + shift[:, None]).reshape(-1, places, given.shape[1])
+        return np.asarray(means @ means.transpose(0, 2, 1) / given.shape[1])
+
+    def _given(self, index: int) -> Array | None:
+        """E[g(y)] given each draw of what is shared, (rows, draws), about the mean that is known
+        better."""
+        if self.shared is None:
+            return None
+        points, each = self.shared()
+        rows, _, count = points.shape
+        g = self.program.run(points.reshape(rows, -1), index)[index][0].reshape(points.shape)
+        means = np.einsum("rjn,rn->rj", g, np.broadcast_to(each, (rows, count)))
+        grid, ((values, _),) = self.values(index)
+        return np.asarray(means + (grid.expect(values) - means.mean(axis=1))[:, None])
