@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
-from tinygrad_edu.errors import AnomalyError
+from tinygrad_edu.errors import AnomalyError, ArgumentError, IndexingError
 from tinygrad_edu.graph.creation import random_state
 from tinygrad_edu.nn import functional as F
 
@@ -553,3 +553,37 @@ def test_parameters_are_the_plans_storage() -> None:
     entry = step.programs[0]
     for p in model.parameters():
         assert np.shares_memory(p.node.data, entry.plan.state(p.node))
+
+
+# ------------------------------------------------------------------------------ what eager does
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_cumulative_average_is_as_precise_as_the_layer(dtype: Any) -> None:
+    """One in three batches is 1/3 in the layer's dtype, though the count is an integer."""
+    batches = np.random.default_rng(0).normal(3, 1, (5, 8, 2)).astype(dtype)
+
+    def after(compiled: bool) -> np.ndarray:
+        layer = nn.BatchNorm1d(2, momentum=None).to(dtype)
+        step = tg.compile(lambda x: layer(x).sum()) if compiled else layer
+        for batch in batches:
+            step(tg.tensor(batch))
+        assert layer.running_mean is not None
+        return layer.running_mean.numpy()
+
+    np.testing.assert_allclose(after(True), after(False), rtol=16 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (lambda x: x ** tg.tensor([-1, -2]), ArgumentError),
+        (lambda x: x.gather(0, x + 7), IndexingError),
+        (lambda x: (tg.ones(2) * 2)[tg.tensor([7])] + x, IndexingError),
+    ],
+)
+def test_numpys_errors_are_ours(step: Any, error: Any) -> None:
+    """Ops that Python runs within a program say what failed, as they do without one."""
+    x = np.array([1, 2])
+    with pytest.raises(error, match=r"^(pow|getitem): .*operands"):
+        tg.compile(step)(x)

@@ -82,6 +82,11 @@ def test_every_maker_takes_requires_grad(make: Any) -> None:
         lambda: tg.linspace(0, 1, -1),
         lambda: tg.randint(3, 3, (2,)),
         lambda: tg.manual_seed(-1),
+        lambda: tg.manual_seed(1.5),
+        lambda: tg.manual_seed("1"),
+        lambda: tg.arange(0, 3, -1),
+        lambda: tg.arange(0, np.inf),
+        lambda: tg.arange(np.nan),
     ],
 )
 def test_impossible_arguments(make: Any) -> None:
@@ -89,7 +94,71 @@ def test_impossible_arguments(make: Any) -> None:
         make()
 
 
-@pytest.mark.parametrize("data", ["text", [[1, 2], [3]], object(), {"a": 1}, [None], 2**70, 1j])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tg.zeros(2.5),
+        lambda: tg.zeros("23"),
+        lambda: tg.ones(2, None),
+        lambda: tg.randn(1.0),
+        lambda: tg.eye(2.0),
+        lambda: tg.linspace(0, 1, 2.5),
+        lambda: tg.randperm(2.5),
+        lambda: tg.zeros(2).reshape("2"),
+        lambda: tg.zeros(2).expand(2.0, 2),
+        lambda: tg.zeros(2).repeat("a"),
+        lambda: tg.zeros(2).tile("a"),
+        lambda: tg.zeros(2).roll("a"),
+        lambda: tg.zeros(3).topk(1.5),
+        lambda: tg.nn.functional.pad(tg.zeros(2), "ab"),
+        lambda: tg.nn.Linear(3, 2.5),
+        lambda: tg.nn.Conv2d("1", 2, 3),
+        lambda: tg.nn.LayerNorm("4"),
+        lambda: tg.full((2,), "a"),
+    ],
+)
+def test_sizes_are_integers(make: Any) -> None:
+    with pytest.raises(DTypeError):
+        make()
+
+
+@pytest.mark.parametrize("dtype", ["cuda", "no dtype", complex, object, "U3", 5])
+def test_dtypes_that_no_tensor_has(dtype: Any) -> None:
+    x = tg.zeros(2)
+    for make in (
+        lambda: tg.tensor([1.0], dtype),
+        lambda: tg.zeros(2, dtype=dtype),
+        lambda: tg.arange(3, dtype=dtype),
+        lambda: tg.eye(2, dtype=dtype),
+        lambda: tg.linspace(0, 1, 3, dtype=dtype),
+        lambda: tg.randn(2, dtype=dtype),
+        lambda: x.to(dtype),
+        lambda: tg.nn.Linear(2, 2).to(dtype),
+    ):
+        with pytest.raises(DTypeError, match="dtype"):
+            make()
+    with pytest.raises(DTypeError, match="None is none"):  # to NumPy, float64
+        x.to(None)
+
+
+def test_tensors_among_numbers_keep_torchs_dtype() -> None:
+    one, wide, whole = tg.tensor(1.0), tg.tensor(1.0, dtype=tg.float64), tg.tensor(2)
+    assert tg.tensor([one, 2.0]).dtype == tg.float32
+    assert tg.tensor([[one], [whole]]).dtype == tg.float32
+    assert tg.tensor([whole, 0.5]).tolist() == [2.0, 0.5]
+    assert tg.tensor([whole, 0.5]).dtype == tg.float32
+    assert tg.tensor([wide, 2.0]).dtype == tg.float64
+    assert tg.tensor([whole, True]).dtype == tg.int64
+
+
+def test_an_integer_beyond_int64_is_no_other_number() -> None:
+    with pytest.raises(DTypeError, match="9223372036854775808 does not fit into int64"):
+        tg.tensor([2**63])
+
+
+@pytest.mark.parametrize(
+    "data", ["text", [[1, 2], [3]], object(), {"a": 1}, None, [None], 2**70, 1j]
+)
 def test_data_that_are_no_numbers(data: Any) -> None:
     with pytest.raises(DTypeError):
         tg.tensor(data)

@@ -1,4 +1,5 @@
-"""Reading and writing ``x[key]`` give NumPy's results, and their gradients are the transposes."""
+"""Reading and writing ``x[key]`` give NumPy's results, with torch's order of axes where the two
+differ, and their gradients are the transposes."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def arrays_and_keys(draw: Any) -> tuple[np.ndarray, Any]:
 def assignments(draw: Any) -> tuple[np.ndarray, Any, np.ndarray]:
     """An array, a key, and a value that broadcasts to the place, perhaps by an axis too many."""
     x, key = draw(arrays_and_keys())
-    place = x[key].shape
+    place = taken(x, key).shape
     kept = place[draw(st.integers(0, len(place))) :]
     shape = tuple(1 if draw(st.booleans()) else n for n in kept)
     if shape and len(shape) == len(place):
@@ -76,6 +77,33 @@ def as_user_writes(key: Any) -> list[Any]:
     return [key, convert(lambda a: a.tolist() if a.size else a), convert(tg.tensor)]
 
 
+def taken(x: np.ndarray, key: Any) -> np.ndarray:
+    """``x[key]`` as torch defines it: integers are taken out one by one, and the rest of the key
+    is NumPy's. (NumPy has the axes of index arrays in front if an integer is apart from them.)"""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    count = sum(_axes(part) for part in parts)
+    for i, part in enumerate(parts):
+        if part is Ellipsis:
+            parts[i : i + 1] = [slice(None)] * (x.ndim - count)
+            break
+    rest: list[Any] = []
+    axis = 0
+    for part in parts:
+        if part is not None and not isinstance(part, slice) and np.shape(part) == ():
+            x = x[(slice(None),) * axis + (int(part),)]
+        else:
+            rest.append(part)
+            axis += _axes(part)
+    return np.asarray(x[tuple(rest)])
+
+
+def _axes(part: Any) -> int:
+    """How many axes a part of a key takes."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == bool else 1
+
+
 # ------------------------------------------------------------------------------ reading
 
 
@@ -84,8 +112,8 @@ def test_reading_is_numpys(case: tuple[np.ndarray, Any]) -> None:
     x, key = case
     for spelled in as_user_writes(key):
         found = tg.tensor(x)[spelled]
-        assert found.shape == x[key].shape
-        np.testing.assert_array_equal(found.numpy(), x[key])
+        assert found.shape == taken(x, key).shape
+        np.testing.assert_array_equal(found.numpy(), taken(x, key))
 
 
 @given(arrays_and_keys(), seeds)
@@ -103,7 +131,42 @@ def test_gradient_of_reading_adds_where_it_read(case: tuple[np.ndarray, Any], se
 
 
 def _places(x: np.ndarray, key: Any) -> np.ndarray:
-    return np.asarray(np.arange(x.size).reshape(x.shape)[key]).ravel()
+    return taken(np.arange(x.size).reshape(x.shape), key).ravel()
+
+
+def assign(x: np.ndarray, key: Any, value: Any) -> None:
+    """NumPy's ``x[key] = value`` with axes as `taken` has them."""
+    shape = taken(x, key).shape
+    value = np.asarray(value)
+    value = value[0] if value.ndim > len(shape) else value  # an axis too many
+    x.flat[_places(x, key)] = np.broadcast_to(value, shape).ravel()
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ((0, slice(None), [1, 2]), (3, 2)),
+        (([0, 1], slice(None), 0), (2, 3)),
+        ((slice(None), 1, [3, 0]), (2, 2)),
+        ((1, None, slice(1), [0, 3, 1]), (1, 1, 3)),
+        ((slice(None), [0, 1], ..., [0, 1]), (2, 2)),
+        ((tg.tensor(1), slice(None), [[0, 1], [2, 3]]), (3, 2, 2)),
+        ((slice(None), [True, False, True], ..., 1), (2, 2)),
+        (([0, 1], slice(None), [0, 1]), (2, 3)),
+    ],
+    ids=str,
+)
+def test_integers_beside_index_arrays(key: Any, shape: tuple[int, ...]) -> None:
+    """Shapes that torch gives: to it an integer selects, and is not one of the index arrays."""
+    x = np.arange(24.0).reshape(2, 3, 4)
+    plain_key = tuple(np.array(k) if isinstance(k, list | tg.Tensor) else k for k in key)
+    t = tg.tensor(x)
+    assert t[key].shape == taken(x, plain_key).shape == shape
+    np.testing.assert_array_equal(t[key].numpy(), taken(x, plain_key))
+    value = -np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    t[key] = value
+    assign(x, plain_key, value)
+    np.testing.assert_array_equal(t.numpy(), x)
 
 
 def test_reading_is_a_value_not_a_window() -> None:
@@ -138,17 +201,12 @@ def test_scalar_tensor_as_index() -> None:
 # ------------------------------------------------------------------------------ writing
 
 
-def plain(value: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The value without an axis too many, which NumPy does not drop for masks."""
-    return value[0] if value.ndim > place.ndim else value
-
-
 @given(assignments())
 def test_writing_is_numpys(case: tuple[np.ndarray, Any, np.ndarray]) -> None:
     """Where a place is addressed twice the last value stays, as NumPy documents."""
     x, key, value = case
     wanted = x.copy()
-    wanted[key] = plain(value, x[key])
+    assign(wanted, key, value)
     for spelled in as_user_writes(key):
         t = tg.tensor(x)
         t[spelled] = tg.tensor(value)
@@ -166,13 +224,13 @@ def test_gradient_of_writing(case: tuple[np.ndarray, Any, np.ndarray], seed: int
     found_old, found_new = tg.autograd.grad(y, [old, new], tg.tensor(g))
 
     kept = g.copy()
-    kept[key] = 0
+    assign(kept, key, 0)
     np.testing.assert_array_equal(found_old.numpy(), kept)
     wanted = np.zeros(value.shape)
     for i in range(value.size):
         unit, written = np.zeros(value.shape), np.zeros(x.shape)
         unit.flat[i] = 1
-        written[key] = plain(unit, x[key])
+        assign(written, key, unit)
         wanted.flat[i] = np.sum(g * written)
     np.testing.assert_array_equal(found_new.numpy(), wanted)
 

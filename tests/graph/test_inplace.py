@@ -173,3 +173,30 @@ def test_nor_is_the_result_of_a_scalar_the_scalar(act: Callable[[tg.Tensor], tg.
         y = act(operand)
         y += 1
         assert operand.item() == 2
+
+
+@pytest.mark.parametrize(
+    ("act", "wanted"),
+    [
+        (lambda x: x.__ipow__(2), START**2),
+        (lambda x: x.__ifloordiv__(2), START // 2),
+        (lambda x: x.__imod__(2), START % 2),
+        (lambda x: x.__iadd__(tg.tensor(OTHER)), START + OTHER),
+        (lambda x: x.mul_(tg.tensor(OTHER)), START * OTHER),
+    ],
+)
+def test_the_dtype_stays_and_every_name_sees_it(act: Callable[..., Any], wanted: Any) -> None:
+    """float64 goes into float32, as in torch; both names stand for the result."""
+    x = tg.tensor(START, dtype=tg.float32)
+    same = x
+    assert act(x) is x
+    assert same.dtype == tg.float32
+    np.testing.assert_allclose(same.numpy(), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(tg.int64, 1.5), (tg.bool, 2), (tg.bool, 0.5)])
+def test_a_higher_category_does_not_go_into_it(dtype: Any, value: Any) -> None:
+    x = tg.ones(2, dtype=dtype)
+    with pytest.raises(ShapeError, match="does not fit in place"):
+        x *= value
+    assert x.tolist() == [1, 1]

@@ -225,3 +225,12 @@ P, F = tg.tensor([[0, 1]]), tg.tensor([[0.0, 1.0]])
 def test_misuse(act: Any, error: type[TinygradError], text: str) -> None:
     with pytest.raises(error, match=f"^({text})"):
         act(tg.ones(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 0, 3)])
+def test_truth_values_stay_truth_values(shape: tuple[int, ...]) -> None:
+    x = tg.ones(shape, dtype=tg.bool)
+    for y in (tg.tril(x), tg.triu(x, 1), x.scatter(-1, tg.zeros(shape, dtype=tg.int64), False)):
+        assert y.dtype == tg.bool
+    first = tg.ones(2, dtype=tg.bool).scatter(0, tg.tensor([1]), tg.tensor([False]))
+    assert first.tolist() == [True, False]

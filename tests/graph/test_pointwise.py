@@ -181,3 +181,32 @@ def test_clip_is_clamp() -> None:
 def test_where_as_a_method() -> None:
     x = tg.tensor([1.0, -2.0])
     assert x.where(x > 0, 0).tolist() == [1, 0]
+
+
+# ------------------------------------------------------------------------------ torch's corners
+
+
+@pytest.mark.parametrize("bound", ["min", "max"])
+def test_a_bound_that_meets_the_other_end_of_the_dtype(bound: str) -> None:
+    """With one bound there is no other that an infinite one could tie with."""
+    far = np.inf if bound == "min" else -np.inf
+    limit = tg.tensor([far, 0.0, np.nan], requires_grad=True)
+    x = tg.tensor([1.0, 0.0, 1.0], requires_grad=True)
+    y = tg.clamp(x, **{bound: limit})
+    np.testing.assert_array_equal(y.detach().numpy(), [far, 0.0, np.nan])
+    gx, g = tg.autograd.grad(y.sum(), [x, limit])
+    assert (gx.tolist(), g.tolist()) == ([0, 1, 0], [1, 0, 1])
+
+
+def test_a_bound_beside_truth_values() -> None:
+    limit = tg.tensor(1.0, requires_grad=True)
+    tg.clamp(tg.tensor(False), min=limit).backward()
+    assert limit.grad is not None
+    assert limit.grad.item() == 1
+
+
+def test_fmod_keeps_the_dtype_beside_numbers_and_takes_truth_values() -> None:
+    whole = tg.tensor(7, dtype=tg.int32)
+    assert tg.fmod(whole, 3).dtype == tg.int32
+    assert tg.fmod(tg.tensor([-7.5, 7.5]), -2).tolist() == [-1.5, 1.5]
+    assert tg.fmod(tg.tensor([2.5]), tg.tensor([True])).tolist() == [0.5]

@@ -97,3 +97,10 @@ def test_activations_are_here_too() -> None:
         assert callable(getattr(F, name))
     with pytest.raises(DTypeError):
         F.softmax(np.array([1, 2]), 0)
+
+
+@pytest.mark.parametrize("bias", [None, 5, 4])
+def test_a_weight_that_does_not_fit(bias: int | None) -> None:
+    shift = None if bias is None else tg.zeros(bias)
+    with pytest.raises(ShapeError, match=r"\(2, 3\) @ \(4, 5\)"):
+        tg.nn.functional.linear(tg.zeros(2, 3), tg.zeros(5, 4), shift)

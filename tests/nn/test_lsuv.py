@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
-from tinygrad_edu.errors import ArgumentError, ShapeError
+from tinygrad_edu.errors import ArgumentError, ModuleError, ShapeError
 from tinygrad_edu.nn import init
 
 X = np.random.default_rng(0).normal(size=(200, 20)) * np.linspace(0.1, 5, 20)
@@ -194,3 +194,8 @@ def test_mistakes_are_named(case: str) -> None:
     call, error, message = MISTAKES[case]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_what_is_no_module_is_named() -> None:
+    with pytest.raises(ModuleError, match="initialises a module, not int"):
+        nn.init.lsuv_(3, tg.zeros(2, 3))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
-from tinygrad_edu.errors import DTypeError, ModuleError, StaleStorageError
+from tinygrad_edu.errors import CheckpointError, DTypeError, ModuleError, StaleStorageError
 
 
 class Counter(nn.Module):
@@ -235,3 +235,28 @@ Net(
   (again): Linear(in_features=2, out_features=3, bias=True)
 )"""
     assert repr(Net()) == expected
+
+
+# ------------------------------------------------------------------------------ wrong use
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda m: m.register_buffer("a.b", tg.zeros(1)),
+        lambda m: m.register_parameter("", None),
+        lambda m: setattr(m, "a.b", nn.Linear(1, 1)),
+        lambda m: nn.Sequential({"a.b": nn.Linear(1, 1)}),
+    ],
+)
+def test_names_have_no_dots(act: Any) -> None:
+    module = nn.Module()
+    with pytest.raises(ModuleError, match="without dots"):
+        act(module)
+    assert not module.state_dict()
+
+
+@pytest.mark.parametrize("state", [None, 3, [("weight", 1)]])
+def test_a_state_is_a_dictionary(state: Any) -> None:
+    with pytest.raises(CheckpointError, match="tensors or arrays by name"):
+        nn.Linear(1, 1).load_state_dict(state)

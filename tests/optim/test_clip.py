@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
-from tinygrad_edu.errors import ArgumentError, GradientError
+from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError
 from tinygrad_edu.optim import clip_grad_norm_
 
 
@@ -76,3 +76,14 @@ def test_infinite_norms() -> None:
 def test_refuses(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         clip_grad_norm_(graded([1.0]), **options)
+
+
+@pytest.mark.parametrize("given", [nn.Linear(1, 1), [3], 3])
+def test_what_has_no_gradient_is_named(given: Any) -> None:
+    with pytest.raises(DTypeError, match=r"pass model\.parameters\(\)"):
+        clip_grad_norm_(given, 1.0)
+
+
+def test_a_limit_is_a_number() -> None:
+    with pytest.raises(ArgumentError, match="max_norm"):
+        clip_grad_norm_([tg.zeros(1)], "1")  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import ArgumentError, CheckpointError
 from tinygrad_edu.optim.lr_scheduler import (
@@ -104,6 +105,10 @@ def test_resuming() -> None:
         ({"last_epoch": 3, "base_lrs": [1.0, 2.0]}, "2 initial rates, this optimizer 1 groups"),
         ({"last_epoch": 3}, "not the state of a schedule"),
         ({}, "not the state of a schedule"),
+        (None, "not the state of a schedule"),
+        ({"last_epoch": "3", "base_lrs": [1.0]}, "last_epoch is an integer"),
+        ({"last_epoch": 3, "base_lrs": ["a"]}, "base_lrs a list of numbers"),
+        ({"last_epoch": 3, "base_lrs": 1.0}, "base_lrs a list of numbers"),
     ],
 )
 def test_a_state_of_something_else_changes_nothing(state: Any, message: str) -> None:
@@ -126,8 +131,24 @@ def test_a_state_of_something_else_changes_nothing(state: Any, message: str) -> 
         lambda o: ConstantLR(o, 1.5),
         lambda o: ConstantLR(o, total_iters=-1),
         lambda o: PolynomialLR(o, 0),
+        lambda o: LambdaLR(o, 3),
+        lambda o: LambdaLR(o, lambda epoch: "a"),
+        lambda o: StepLR(o, 1.5),
+        lambda o: StepLR(o, 2, gamma="a"),
+        lambda o: MultiStepLR(o, 3),
+        lambda o: StepLR(o.param_groups, 2),
     ],
 )
 def test_refuses(make: Any) -> None:
+    made = optimizer(1.0)
     with pytest.raises(ArgumentError):
-        make(optimizer(1.0))
+        make(made)
+    assert made.param_groups[0]["lr"] == 1.0
+
+
+def test_a_group_added_later_is_named() -> None:
+    made = optimizer(1.0)
+    schedule = StepLR(made, 2)
+    made.add_param_group({"params": [tg.zeros(2, requires_grad=True)]})
+    with pytest.raises(ArgumentError, match="make the schedule after add_param_group"):
+        schedule.step()

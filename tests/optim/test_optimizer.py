@@ -264,10 +264,35 @@ def test_a_state_of_another_optimizer_changes_nothing() -> None:
         (wrong_shape, r"exp_avg of parameter 1 has shape \(5,\), the parameter \(1, 1\)"),
         ({**good, "state": {2: {}}}, "parameter 2; there are 2"),
         ({"0.weight": np.ones(2)}, "not the state of an optimizer"),
+        (3, "not the state of an optimizer"),
+        ({**good, "param_groups": 3}, "no list of dictionaries"),
+        ({**good, "param_groups": [3]}, "no list of dictionaries"),
+        ({**good, "param_groups": [{**good["param_groups"][0], "lr": -1.0}]}, "lr must be"),
+        ({**good, "param_groups": [{**good["param_groups"][0], "betas": 3}]}, "two numbers"),
+        ({**good, "state": 3}, "no dictionary"),
+        ({**good, "state": {"first": {}}}, "none of a parameter"),
+        ({**good, "state": {0: {"exp_avg": "a"}}}, "no number or array"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             adam.load_state_dict(state)
     np.testing.assert_equal(adam.state_dict(), good)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: optim.SGD(ps, lr="a"),
+        lambda ps: optim.SGD(ps, lr=None),
+        lambda ps: optim.SGD(ps, momentum="a"),
+        lambda ps: optim.Adam(ps, betas=0.9),
+        lambda ps: optim.Adam(ps, betas=(0.9,)),
+        lambda ps: optim.SGD([{"lr": 3}]),
+        lambda ps: optim.SGD(ps).add_param_group(3),
+    ],
+)
+def test_options_that_are_no_numbers(make: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^(SGD|Adam): "):
+        make(parameters())
 
 
 def test_a_model_in_place_of_its_parameters_is_named() -> None:

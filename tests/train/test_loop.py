@@ -16,7 +16,15 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
 from tinygrad_edu.data import DataLoader, TensorDataset
-from tinygrad_edu.errors import ArgumentError, DataError, ShapeError, TrainingError
+from tinygrad_edu.errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    ModuleError,
+    ShapeError,
+    TrainingError,
+)
+from tinygrad_edu.graph.creation import random_state
 from tinygrad_edu.optim.lr_scheduler import LambdaLR
 from tinygrad_edu.train import History, accuracy, evaluate, fit
 
@@ -176,6 +184,52 @@ def test_wrong_use() -> None:
     with pytest.raises(ArgumentError, match="no parameters"):
         fit(nn.ReLU(), (X, LABELS))
     assert len(fit(network(), (X, LABELS), epochs=0)) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 1.5},
+        {"epochs": "3"},
+        {"checkpoint_every": 0.5},
+        {"optimizer": "adam"},
+        {"loss": "mse"},
+        {"schedule": 3},
+        {"callback": 3},
+        {"metrics": 3},
+        {"metrics": {"accuracy": 3}},
+    ],
+    ids=str,
+)
+def test_wrong_arguments_change_nothing(options: dict[str, Any]) -> None:
+    model = network()
+    before, draws = state(model), random_state()
+    with pytest.raises(ArgumentError, match=r"^fit: "):
+        fit(model, (X, LABELS), seed=1, **options)
+    assert state(model) == before
+    assert random_state() == draws
+
+
+@pytest.mark.parametrize("model", [3, None, nn.Linear])
+def test_what_is_no_module_is_named(model: Any) -> None:
+    for act in (fit, evaluate):
+        with pytest.raises(ModuleError, match="needs a module"):
+            act(model, (X, LABELS))
+
+
+def test_a_loss_that_is_no_tensor() -> None:
+    with pytest.raises(DTypeError, match="the loss is a tensor"):
+        fit(network(), (X, LABELS), loss=lambda outputs, targets: 3.0, compiled=False)
+
+
+@pytest.mark.parametrize("compiled", [None, True, False])
+def test_nan_in_the_first_batch_is_told(compiled: bool | None) -> None:
+    """No step was taken, so there is no mean to show yet."""
+    model = network()
+    before = state(model)
+    with pytest.raises(TrainingError, match=r"became nan in epoch 1.*NaN in the data"):
+        fit(model, (X * np.nan, LABELS), compiled=compiled)
+    assert state(model) == before
 
 
 # ------------------------------------------------------------------------------ measuring

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
-from tinygrad_edu.errors import ArgumentError, DataError, ShapeError
+from tinygrad_edu.errors import ArgumentError, DataError, ModuleError, ShapeError
 from tinygrad_edu.train import Probe, fit
 
 RNG = np.random.default_rng(0)
@@ -379,3 +379,8 @@ def test_it_follows_an_optimizer_of_ones_own_loop() -> None:
     rms = [r.gradient.rms for r in probe.layer("4") if r.gradient is not None]
     assert len(rms) == 20
     assert rms[-1] < rms[0]
+
+
+def test_what_is_no_module_is_named() -> None:
+    with pytest.raises(ModuleError, match="watches a module, not int"):
+        Probe(3)  # type: ignore[arg-type]

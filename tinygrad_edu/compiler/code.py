@@ -20,7 +20,7 @@ from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.rules import is_reduction
 from tinygrad_edu.compiler.steps import Product, Step
 from tinygrad_edu.compiler.term import Term
-from tinygrad_edu.graph.node import Node
+from tinygrad_edu.graph.node import Node, as_ours
 from tinygrad_edu.kernels import native, tune
 from tinygrad_edu.kernels.emit import emit
 from tinygrad_edu.kernels.llvm import Target, address
@@ -273,15 +273,16 @@ class _Call:
         self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
 
     def _run(self, arguments: int) -> None:
+        t = self._term
+        assert t.op is not None
         try:
-            t = self._term
-            assert t.op is not None
             places = (ctypes.c_int64 * (len(t.inputs) + 1)).from_address(arguments)
             xs = [_array(x, place) for x, place in zip(t.inputs, places, strict=False)]
             result = t.op.forward(*xs, **t.params)
             _array(t, places[-1])[...] = np.reshape(result, t.shape)
         except BaseException as error:
-            self._writer.errors.append(error)
+            ours = as_ours(error, t.op, t.inputs) if isinstance(error, Exception) else error
+            self._writer.errors.append(ours)
             self._writer.stop[0] = 1
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.kernels.native import COPIED_AXES
+from tinygrad_edu.ops.structural import Key
 from tinygrad_edu.ops.table import TABLE
 
 
@@ -35,10 +36,10 @@ def moves_of(t: Term) -> tuple[bool, tuple[Move, ...]] | None:
     if t.name == "permute":
         pairs = [(strided.view, sources[0].view.transpose(t.params["axes"]))]
     elif t.name == "getitem" and t.params["key"].is_basic:
-        pairs = [(strided.view, sources[0].view[t.params["key"].fill(())])]
+        pairs = [(strided.view, sources[0].part(t.params["key"]))]
     elif t.name == "scatter" and t.params["key"].is_basic:
         zeroed = True
-        pairs = [(strided.view[t.params["key"].fill(())], sources[0].view)]
+        pairs = [(strided.part(t.params["key"]), sources[0].view)]
         if pairs[0][0].shape != sources[0].view.shape:
             return None
     elif t.name == "concat":
@@ -70,6 +71,12 @@ class _Strided:
         one = np.zeros(1, np.dtype((np.void, itemsize)))
         self.view = np.lib.stride_tricks.as_strided(one, tuple(shape), strides, writeable=False)
         self._start = one.__array_interface__["data"][0]
+
+    def part(self, key: Key) -> np.ndarray:
+        """The view that a basic key addresses. (Without ``...`` a key of integers alone would give
+        NumPy's copy of the one element, which lies elsewhere.)"""
+        parts = key.fill(())
+        return self.view[parts if Ellipsis in parts else (*parts, Ellipsis)]
 
     def offset(self, view: np.ndarray) -> int:
         """Bytes from the start of the array to that of a view of it."""

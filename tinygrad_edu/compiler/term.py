@@ -193,7 +193,10 @@ class Graph:
             return None
         if op.name == "expand" and math.prod(shape) > 1:
             return None
-        value = op.forward(*[x.value for x in xs], **params)
+        try:
+            value = op.forward(*[x.value for x in xs], **params)
+        except (ValueError, TypeError, IndexError):
+            return None  # the program raises it when it runs, as the op's own error
         return self.constant(np.asarray(value).reshape(shape))
 
     def _lifted(self, op: Op, xs: Sequence[Any]) -> list[Term]:

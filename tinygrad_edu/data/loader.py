@@ -47,6 +47,11 @@ class DataLoader:
         seed: int | None = None,
         wrap: Callable[[npt.NDArray[Any]], Any] | None = None,
     ) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise DataError(
+                "DataLoader needs a data set, with a length and examples by index, not "
+                f"{type(dataset).__name__}."
+            )
         self.dataset = dataset
         self.batch_size = whole_number("batch_size", batch_size, 1)
         self.shuffle = shuffle

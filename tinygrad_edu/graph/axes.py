@@ -63,14 +63,22 @@ def all_axes(name: str, shape: tuple[int, ...], dim: int | Sequence[int] | None)
 
 def several(dims: int | Sequence[int]) -> tuple[int, ...]:
     """One number, or each of a sequence."""
-    return tuple(dims) if isinstance(dims, Sequence) else (dims,)
+    return unpack((dims,))
 
 
 def unpack(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """`f(2, 3)` and `f((2, 3))` mean the same shape."""
-    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence) and not isinstance(sizes[0], str):
         sizes = tuple(sizes[0])
-    return tuple(operator.index(size) for size in sizes)
+    return tuple(whole(size) for size in sizes)
+
+
+def whole(number: Any) -> int:
+    """An integer of any type (NumPy's, a tensor's) as Python's."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise DTypeError(f"sizes, axes and counts are integers, not {number!r}.") from None
 
 
 def resolve_reshape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:

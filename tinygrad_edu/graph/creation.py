@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import numbers
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, DTypeError, TraceError
+from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from tinygrad_edu.graph.axes import unpack
 from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.node import Abstract, Node, tracing
-from tinygrad_edu.graph.reader import leaf
+from tinygrad_edu.graph.reader import leaf, to_array
 from tinygrad_edu.graph.tensor import Tensor, make
 from tinygrad_edu.ops import draws, dtypes
 
@@ -78,8 +79,12 @@ def full(
     size: Sequence[int], fill_value: float, dtype: DType = None, requires_grad: bool = False
 ) -> Tensor:
     """Every element `fill_value`; its Python type decides the dtype unless one is given."""
-    dtype = dtypes.of_number(fill_value, None) if dtype is None else dtype
-    return make(Node(np.full(_checked(size), fill_value, dtype)), requires_grad)
+    dtype = dtypes.of_number(fill_value, None) if dtype is None else dtypes.named(dtype)
+    shape = _checked(size)
+    value = to_array(fill_value, dtype, name="full")
+    if value.size != 1:
+        raise ShapeError(f"full: one number fills a tensor, not {value.shape}; use expand.")
+    return make(Node(np.full(shape, value.reshape(()))), requires_grad)
 
 
 def zeros_like(x: Tensor, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -118,10 +123,13 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... below end; `arange(n)` counts from 0."""
     first, last = (0, start) if end is None else (start, end)
-    if step == 0:
-        raise ArgumentError("arange: step must not be 0.")
+    if not step or not (last - first) / step >= 0 or not math.isfinite(last - first):
+        raise ArgumentError(
+            f"arange: no steps of {step} lead from {first} to {last}; both ends are finite, and "
+            "the step has the sign of the way."
+        )
     whole = all(isinstance(n, numbers.Integral) for n in (first, last, step))
-    dtype = dtype or (dtypes.int64 if whole else dtypes.default_float)
+    dtype = dtypes.named(dtype or (dtypes.int64 if whole else dtypes.default_float))
     return make(Node(np.arange(first, last, step).astype(dtype)), requires_grad)
 
 
@@ -129,9 +137,8 @@ def linspace(
     start: float, end: float, steps: int, dtype: DType = None, requires_grad: bool = False
 ) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included."""
-    if steps < 0:
-        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
-    points = np.linspace(start, end, steps).astype(dtype or dtypes.default_float)
+    (count,) = _checked((steps,))
+    points = np.linspace(start, end, count).astype(dtypes.named(dtype or dtypes.default_float))
     return make(Node(points), requires_grad)
 
 
@@ -164,8 +171,9 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on the diagonal."""
-    _checked((n, n if m is None else m))
-    return make(Node(np.eye(n, m, dtype=dtype or dtypes.default_float)), requires_grad)
+    rows, columns = _checked((n, n if m is None else m))
+    dtype = dtypes.named(dtype or dtypes.default_float)
+    return make(Node(np.eye(rows, columns, dtype=dtype)), requires_grad)
 
 
 # ------------------------------------------------------------------------------ random numbers
@@ -189,8 +197,8 @@ _keys = _Keys()
 
 def manual_seed(seed: int) -> None:
     """Start the sequence of random draws over, under this seed (0 to 2^64 - 1)."""
-    if not 0 <= seed < 2**64:
-        raise ArgumentError(f"manual_seed: needs 0 <= seed < 2**64, got {seed}.")
+    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
+        raise ArgumentError(f"manual_seed: needs an integer 0 <= seed < 2**64, got {seed!r}.")
     if tracing() is not None:
         raise TraceError(
             "manual_seed: a compiled step would draw the same numbers at each call; seed before "
@@ -239,7 +247,7 @@ def drawn_by(drawer: Drawer | None) -> Iterator[None]:
 
 def draw(law: str, shape: tuple[int, ...], dtype: Any, bounds: Any = None) -> Tensor:
     """A new tensor of random numbers of one of the laws of `ops.draws.numbers`."""
-    dtype, now = np.dtype(dtype), tracing()
+    dtype, now = dtypes.named(dtype), tracing()
     if _keys.drawer is not None:
         return _keys.drawer(law, shape, dtype, bounds)
     if now is not None:
@@ -301,7 +309,8 @@ def randperm(n: int) -> Tensor:
     return draw("permutation", _checked((n,)), dtypes.int64)
 
 
-def _checked(size: Sequence[int]) -> tuple[int, ...]:
-    if any(n < 0 for n in size):
-        raise ArgumentError(f"a shape has no negative sizes, got {tuple(size)}.")
-    return tuple(size)
+def _checked(size: int | Sequence[int]) -> tuple[int, ...]:
+    shape = unpack((size,))
+    if any(n < 0 for n in shape):
+        raise ArgumentError(f"a shape has no negative sizes, got {shape}.")
+    return shape

@@ -1,7 +1,8 @@
-"""Reading and assigning ``x[key]`` with NumPy's basic and advanced keys."""
+"""Reading and assigning ``x[key]``: NumPy's basic and advanced keys, torch's order of axes."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import DTypeError, IndexingError, ShapeError
-from tinygrad_edu.graph.layout import expand
+from tinygrad_edu.graph.layout import expand, movedim
 from tinygrad_edu.graph.pointwise import where
 from tinygrad_edu.graph.reader import apply, as_tensor, to_array
 from tinygrad_edu.ops.structural import Key
@@ -40,6 +41,8 @@ def parse(x: Tensor, key: Any) -> tuple[Key, list[Tensor]]:
 
 def _part(x: Tensor, part: Any) -> Any:
     """One part of a key: a slice, an integer, None, ... or a tensor of integers or truth values."""
+    if isinstance(part, slice) and part.step is not None and not operator.index(part.step):
+        raise IndexingError(f"getitem: {part} has step 0, which leads nowhere.")
     if part is None or part is Ellipsis or isinstance(part, slice):
         return part
     if isinstance(part, int | np.integer) and not isinstance(part, bool):
@@ -80,10 +83,39 @@ def _positions(x: Tensor, mask: Tensor, axis: int) -> tuple[Tensor, ...]:
     return tuple(as_tensor(i) for i in np.nonzero(mask._values("a boolean index")))
 
 
+def _misplaced(x: Tensor, key: Any, parsed: Key) -> tuple[range, range] | None:
+    """Where NumPy puts the axes of the index arrays in the result of ``x[key]``, and where torch
+    does; None if they agree.
+
+    Index arrays with a slice between them have their axes in front. To NumPy an integer is such an
+    array, so that of ``x[0, :, [1, 2]]`` the first axis has size 2; to torch it has been taken out
+    before (as if by select), and what is left, ``x[0][:, [1, 2]]``, keeps its order."""
+    if parsed.is_basic or len(parsed.parts) == 1:
+        return None
+    parts = [_part(x, part) for part in (key if isinstance(key, tuple) else (key,))]
+    arrays = [i for i, part in enumerate(parts) if _is_array(part) and part.shape]
+    if not arrays or len(parts) == len(arrays):
+        return None
+    rest = x.ndim - sum(map(_axes_taken, parts))  # what an Ellipsis stands for
+    kept = [
+        0 if isinstance(part, int) or _is_array(part) else rest if part is Ellipsis else 1
+        for part in parts
+    ]
+    single = [i for i, part in enumerate(parts) if isinstance(part, int) or _is_array(part)]
+    apart = len(single) != single[-1] - single[0] + 1
+    if not apart or any(kept[arrays[0] : arrays[-1]]):
+        return None
+    place = sum(kept[: arrays[0]])
+    axes = max(1 if parts[i].dtype.kind == "b" else parts[i].ndim for i in arrays)
+    return (range(axes), range(place, place + axes)) if place else None
+
+
 def read(x: Tensor, key: Any) -> Tensor:
     """x[key] as a recorded op."""
     parsed, indices = parse(x, key)
-    return apply(ops.getitem, x, *indices, key=parsed)
+    found = apply(ops.getitem, x, *indices, key=parsed)
+    misplaced = _misplaced(x, key, parsed)
+    return movedim(found, *misplaced) if misplaced else found
 
 
 def write(x: Tensor, key: Any, value: Any) -> Tensor:
@@ -94,12 +126,19 @@ def write(x: Tensor, key: Any, value: Any) -> Tensor:
     parsed, indices = parse(x, key)
     place = {"key": parsed, "shape": x.shape}
     target, _ = ops.getitem.infer(x, *indices, key=parsed)
-    value = fit("setitem", x, value, target)
+    misplaced = _misplaced(x, key, parsed)
+    if misplaced:
+        numpys, torchs = misplaced
+        shape = [n for axis, n in enumerate(target) if axis not in numpys]
+        shape[torchs.start : torchs.start] = target[: len(numpys)]
+        value = movedim(fit("setitem", x, value, tuple(shape)), torchs, numpys)
+    else:
+        value = fit("setitem", x, value, target)
     written = apply(ops.scatter, np.ones(target, np.bool_), *indices, **place)
     if not parsed.is_basic:
         # Where an element is addressed several times NumPy keeps the last value written to it; the
         # others must not add up, nor receive gradient.
-        value = where(apply(ops.last_writer, *indices, **place), value, 0)
+        value = where(apply(ops.last_writer, *indices, **place), value, np.zeros((), x.dtype))
     return where(written, apply(ops.scatter, value, *indices, **place), x)
 
 

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_edu.errors import InPlaceError, ShapeError
 from tinygrad_edu.graph import functions, indexing, modes
 from tinygrad_edu.graph.node import clock, tracing
+from tinygrad_edu.ops.dtypes import category
 
 if TYPE_CHECKING:
     from tinygrad_edu.graph.tensor import Operand, Tensor
 
 
 def replace(x: Tensor, value: Tensor, what: str) -> Tensor:
-    """Let the handle `x` stand for `value`; `what` is the way users wrote it."""
+    """Let the handle `x` stand for `value`; `what` is the way users wrote it. As in torch x keeps
+    its dtype, and a result of a higher category (bool < integer < float) does not go into it."""
+    if value.dtype != x.dtype and category(value.dtype) <= category(x.dtype):
+        value = value.to(x.dtype)
     if value.shape != x.shape or value.dtype != x.dtype:
         instead = f"x.{what[:-1]}(...)" if what.endswith("_") else f"x {what[:-1]} y"
         raise ShapeError(
@@ -68,6 +72,21 @@ def imul(x: Tensor, other: Operand) -> Tensor:
 def itruediv(x: Tensor, other: Operand) -> Tensor:
     """x /= other"""
     return replace(x, x / other, "/=")
+
+
+def ipow(x: Tensor, other: Operand) -> Tensor:
+    """x **= other"""
+    return replace(x, x**other, "**=")
+
+
+def ifloordiv(x: Tensor, other: Operand) -> Tensor:
+    """x //= other"""
+    return replace(x, x // other, "//=")
+
+
+def imod(x: Tensor, other: Operand) -> Tensor:
+    """x %= other"""
+    return replace(x, x % other, "%=")
 
 
 def setitem(x: Tensor, key: Any, value: Operand) -> None:

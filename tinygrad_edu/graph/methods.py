@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tinygrad_edu import ops
 from tinygrad_edu.graph import functions, inplace
 from tinygrad_edu.graph.reader import apply
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
 
 def to(x: Tensor, dtype: Any) -> Tensor:
     """The same values in another dtype; itself if nothing changes."""
-    dtype = np.dtype(dtype)
-    dtypes.category(dtype)
+    dtype = dtypes.named(dtype)
     return x if dtype == x.dtype else apply(ops.cast, x, dtype=dtype)
 
 
@@ -310,6 +307,9 @@ class Methods:
     __isub__ = inplace.isub
     __imul__ = inplace.imul
     __itruediv__ = inplace.itruediv
+    __ipow__ = inplace.ipow
+    __ifloordiv__ = inplace.ifloordiv
+    __imod__ = inplace.imod
     __setitem__ = inplace.setitem
     add_ = inplace.add_
     sub_ = inplace.sub_

@@ -206,9 +206,16 @@ def _forward(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> np.nda
         raise
     except (ValueError, TypeError, IndexError) as error:
         op.infer(*nodes, **params)  # raises the specific error if the shapes are at fault
-        ours = next(kind for numpys, kind in _OURS.items() if isinstance(error, numpys))
-        raise ours(f"{op.name}: {error} (operands {describe(nodes)})") from None
+        raise as_ours(error, op, nodes) from None
     return data if data.__class__ is np.ndarray else np.asarray(data)
+
+
+def as_ours(error: Exception, op: Op, operands: Sequence[Any]) -> Exception:
+    """NumPy's error as one of ours, which says what it was that failed; another error as it is."""
+    for numpys, ours in _OURS.items():
+        if isinstance(error, numpys) and not isinstance(error, TinygradError):
+            return ours(f"{op.name}: {error} (operands {describe(operands)})")
+    return error
 
 
 _OURS = {IndexError: IndexingError, TypeError: DTypeError, ValueError: ArgumentError}

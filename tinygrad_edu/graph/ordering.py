@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError
-from tinygrad_edu.graph.axes import numpy_names, one_axis
+from tinygrad_edu.graph.axes import numpy_names, one_axis, whole
 from tinygrad_edu.graph.layout import part, squeeze
 from tinygrad_edu.graph.picking import along
 from tinygrad_edu.graph.pointwise import maximum, minimum
@@ -122,7 +122,7 @@ def topk(x: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     x = as_tensor(x)
     axis = one_axis("topk", x.shape, dim)
     size = x.shape[axis] if x.shape else 1
-    if not 0 <= k <= size:
+    if not 0 <= whole(k) <= size:
         raise ArgumentError(
             f"topk: k is 0 to {size}, the size of axis {dim} of shape {x.shape}, not {k}."
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, ShapeError
+from tinygrad_edu.graph.axes import unpack
 from tinygrad_edu.graph.layout import distinct, part
 from tinygrad_edu.graph.pointwise import masked_fill
 from tinygrad_edu.graph.reader import apply, as_tensor
@@ -38,6 +39,7 @@ def pad(
             more taken away than there are.
     """
     x = as_tensor(x)
+    pad = unpack((pad,))
     if len(pad) % 2 or len(pad) > 2 * x.ndim:
         raise ShapeError(
             f"pad: {tuple(pad)} must hold two numbers for each of the last axes of shape "

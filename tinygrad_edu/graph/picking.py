@@ -252,4 +252,5 @@ def _triangle(name: str, x: Operand, diagonal: int) -> Tensor:
         raise ShapeError(f"{name}: shape {x.shape} has no matrix in its last two axes.")
     rows, columns = x.shape[-2:]
     lower = np.tri(rows, columns, diagonal if name == "tril" else diagonal - 1, np.bool_)
-    return where(lower, x, 0) if name == "tril" else where(lower, 0, x)
+    zero = np.zeros((), x.dtype)  # a bare 0 would make integers of truth values
+    return where(lower, x, zero) if name == "tril" else where(lower, zero, x)

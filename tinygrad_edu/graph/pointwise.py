@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -145,6 +146,10 @@ def clamp(x: Operand, min: Operand | None = None, max: Operand | None = None) ->
     if min is None and max is None:
         raise ArgumentError("clamp: give min, max or both; with neither there is nothing to do.")
     x = as_tensor(x)
+    bound: Any = max if min is None else min
+    if (min is None or max is None) and getattr(bound, "requires_grad", False):
+        keeps: Any = (le if min is None else ge)(x, bound)
+        return where(logical_or(keeps, isnan(x)), x, bound)
     lowest, highest = _extremes(x.dtype)
     return apply(ops.clamp, x, lowest if min is None else min, highest if max is None else max)
 
@@ -196,7 +201,10 @@ def fmod(a: Operand, b: Operand) -> Tensor:
     """a - b trunc(a / b), as C's fmod: it has the sign of a."""
     a = as_tensor(a)
     side = where(a < 0, -1, 1).to(a.dtype)
-    return side * remainder(a * side, abs(b))
+    unsigned: Any = b
+    if getattr(b, "dtype", None) != dtypes.boolean:
+        unsigned = builtins.abs(unsigned)
+    return side * remainder(a * side, unsigned)
 
 
 def _divided(op: ops.Op, a: Operand, b: Operand) -> Tensor:

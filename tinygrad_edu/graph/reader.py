@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,15 +98,22 @@ def to_array(
             )
         data = node.data
     try:
-        array = np.array(data, dtype)
+        if data is None:  # to NumPy, NaN
+            raise TypeError("None is no number")
+        array = np.array(data, None if dtype is None else dtypes.named(dtype))
     except (ValueError, TypeError, OverflowError) as error:
         raise DTypeError(
             f"{name}: cannot make numbers of {type(data).__name__}: {error}. Nested lists must be "
             "rectangular and hold numbers only."
         ) from None
     category = dtypes.category(array.dtype)
-    if dtype is None and not _has_dtype(data) and category > 0:
-        array = array.astype(dtypes.default_float if category == 2 else whole, copy=False)
+    if dtype is None and category > 0:
+        if not _has_dtype(data):
+            if array.dtype.kind == "u":  # only for integers above int64's
+                raise DTypeError(f"{name}: {array.max()} does not fit into int64.")
+            array = array.astype(dtypes.default_float if category == 2 else whole, copy=False)
+        elif isinstance(data, list | tuple):
+            array = array.astype(functools.reduce(dtypes.promote_pair, _dtypes(data)), copy=False)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array
@@ -116,6 +124,15 @@ def _has_dtype(data: Any) -> bool:
     while isinstance(data, list | tuple) and data:
         data = data[0]
     return hasattr(data, "dtype")
+
+
+def _dtypes(data: Any) -> Iterator[np.dtype[Any]]:
+    """The dtypes of the elements of nested lists."""
+    if isinstance(data, list | tuple):
+        for part in data:
+            yield from _dtypes(part)
+    else:
+        yield getattr(data, "dtype", None) or dtypes.of_number(data, None)
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -132,9 +149,9 @@ def leaf(data: Any, dtype: Any = None, whole: np.dtype[Any] = dtypes.int64) -> N
     if now is not None:
         read = now.array(data)
         if read is not None:
-            if dtype is None or np.dtype(dtype) == read.dtype:
+            if dtype is None or dtypes.named(dtype) == read.dtype:
                 return read  # type: ignore[no-any-return]
-            return record(TABLE["cast"], (read,), {"dtype": np.dtype(dtype)})
+            return record(TABLE["cast"], (read,), {"dtype": dtypes.named(dtype)})
     return Node(to_array(data, dtype, whole))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.errors import DTypeError, GradientError, ShapeError, TraceError
+from tinygrad_edu.errors import AxisError, DTypeError, GradientError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, indexing, modes, reader
+from tinygrad_edu.graph.axes import one_axis
 from tinygrad_edu.graph.hooks import GradientFunction, HookHandle, function_of, hook_on
 from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.methods import Methods
@@ -62,7 +63,11 @@ class Tensor(Methods, Operators, NumPyProtocol):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size along one axis."""
-        return self.shape if dim is None else self.shape[dim]
+        if dim is None:
+            return self.shape
+        if not self.shape:
+            raise AxisError("size: shape () has no axes.")
+        return self.shape[one_axis("size", self.shape, dim)]
 
     def numel(self) -> int:
         """The number of elements."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any, ClassVar
 
 from tinygrad_edu.errors import ArgumentError, ShapeError
+from tinygrad_edu.graph.axes import whole
 from tinygrad_edu.graph.creation import zeros
 from tinygrad_edu.graph.functions import as_tensor
 from tinygrad_edu.graph.spatial import Numbers, per_axis, sides
@@ -39,9 +39,9 @@ class _Convolution(Module):
         dtype: Any = None,
     ) -> None:
         name = type(self).__name__
-        self.in_channels = operator.index(in_channels)
-        self.out_channels = operator.index(out_channels)
-        self.groups = operator.index(groups)
+        self.in_channels = whole(in_channels)
+        self.out_channels = whole(out_channels)
+        self.groups = whole(groups)
         if min(self.in_channels, self.out_channels, self.groups) < 1:
             raise ArgumentError(
                 f"{name}: needs at least one input channel, one output channel and one group, got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 from tinygrad_edu import ops
@@ -37,9 +38,9 @@ def dropout(input: Operand, p: float = 0.5, training: bool = True, inplace: bool
 
 def check_probability(name: str, p: float) -> None:
     """Raise `ArgumentError` unless 0 <= p < 1."""
-    if not 0 <= p < 1:
+    if not isinstance(p, numbers.Real) or not 0 <= p < 1:
         raise ArgumentError(
-            f"{name}: p is the probability to drop a value, in [0, 1), got {p}"
+            f"{name}: p is the probability to drop a value, in [0, 1), got {p!r}"
             + ("; what drops everything passes no gradient: use x * 0." if p == 1 else ".")
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from tinygrad_edu.graph.axes import whole
 from tinygrad_edu.graph.creation import zeros
 from tinygrad_edu.graph.functions import as_tensor, where
 from tinygrad_edu.graph.tensor import Operand, Tensor
@@ -44,7 +44,7 @@ def embedding(input: Operand, weight: Operand, padding_idx: int | None = None) -
 
 
 def _row(name: str, padding_idx: int, rows: int) -> int:
-    row = operator.index(padding_idx)
+    row = whole(padding_idx)
     if not -rows <= row < rows:
         raise ArgumentError(f"{name}: padding_idx {padding_idx} is no row of {rows}.")
     return row % rows
@@ -70,8 +70,8 @@ class Embedding(Module):
         padding_idx: int | None = None,
         dtype: Any = None,
     ) -> None:
-        self.num_embeddings = operator.index(num_embeddings)
-        self.embedding_dim = operator.index(embedding_dim)
+        self.num_embeddings = whole(num_embeddings)
+        self.embedding_dim = whole(embedding_dim)
         if min(self.num_embeddings, self.embedding_dim) < 1:
             raise ArgumentError(
                 f"Embedding: needs at least one row and one column, got {num_embeddings} and "

@@ -140,7 +140,8 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
         return matmul(x, weight.mT)
     bias = as_tensor(bias)
     a, w, b = x.node.data, weight.node.data, bias.node.data
-    if len(a.shape) == len(w.shape) == 2 and len(b.shape) == 1 and a.dtype == w.dtype == b.dtype:
+    plain = len(a.shape) == len(w.shape) == 2 and a.shape[1:] + b.shape == w.shape[::-1]
+    if plain and a.dtype == w.dtype == b.dtype:
         return compose(ops.linear, x, weight, bias)
     return matmul(x, weight.mT) + bias
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 from tinygrad_edu.errors import ArgumentError, ShapeError
+from tinygrad_edu.graph.axes import whole
 from tinygrad_edu.graph.creation import zeros
 from tinygrad_edu.graph.functions import as_tensor
 from tinygrad_edu.graph.tensor import Operand, Tensor
@@ -39,8 +39,8 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
     ) -> None:
-        self.in_features = operator.index(in_features)
-        self.out_features = operator.index(out_features)
+        self.in_features = whole(in_features)
+        self.out_features = whole(out_features)
         if min(self.in_features, self.out_features) < 1:
             raise ArgumentError(
                 f"Linear: needs at least one input and one output, got {in_features} and "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.errors import ArgumentError, ModuleError
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.reader import as_tensor
 from tinygrad_edu.graph.tensor import Tensor
@@ -54,6 +54,8 @@ def lsuv_(
             (its inputs are dead) or not finite, or does not follow its weight. All parameters are
             then what they were.
     """
+    if not isinstance(module, Module):
+        raise ModuleError(f"lsuv_: initialises a module, not {type(module).__name__}.")
     if spread("lsuv_", std) == 0 or spread("lsuv_", tol, "tol") == 0:
         raise ArgumentError(f"lsuv_: std and tol must be above 0, got {std} and {tol}.")
     layers = {name: m for name, m in module.named_modules() if _weight_of(m) is not None}

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-import numpy as np
-
-from tinygrad_edu.errors import DTypeError, ModuleError
+from tinygrad_edu.errors import CheckpointError, DTypeError, ModuleError
 from tinygrad_edu.graph.node import clock
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.hooks import ForwardHook, ForwardPreHook, HookHandle
@@ -67,10 +65,20 @@ class Module:
                 + (", or change its values by .data or nn.init." if kind is Parameter else ".")
             )
         if kind is None and isinstance(value, Parameter | Module):
-            self._kept_for[name] = Parameter if isinstance(value, Parameter) else Module
+            self._keep(name, Parameter if isinstance(value, Parameter) else Module)
         if vars(self).get(name, self) is not value:
             clock.now += 1  # a compiled step looks again at what it depends on
         super().__setattr__(name, value)
+
+    def _keep(self, name: str, kind: type) -> None:
+        """Reserve a name for parameters, modules or buffers; its dots would part the keys of the
+        state dictionary elsewhere."""
+        if not isinstance(name, str) or not name or "." in name:
+            raise ModuleError(
+                f"{type(self).__name__}: {name!r} cannot be the name of a {kind.__name__}; it is a "
+                "string without dots, which separate the names in the keys of a state."
+            )
+        self._kept_for[name] = kind
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
@@ -80,13 +88,13 @@ class Module:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter, or reserve the name for one by None (a layer without bias)."""
-        self._kept_for[name] = Parameter
+        self._keep(name, Parameter)
         setattr(self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Assign state that is not trained but belongs to the module: it is converted with it and,
         if `persistent`, saved."""
-        self._kept_for[name] = Tensor
+        self._keep(name, Tensor)
         setattr(self, name, tensor)
         self._buffers[name] = persistent
 
@@ -269,7 +277,7 @@ class Module:
     def to(self, dtype: Any) -> Self:
         """Convert all parameters and buffers of float dtype, and gradients with them, in place. A
         parameter that still has the values it was drawn with keeps its law."""
-        dtype = np.dtype(dtype)
+        dtype = dtypes.named(dtype)
         if not dtypes.is_float(dtype):
             raise DTypeError(f"to: a module computes with floats, so it cannot become {dtype}.")
         for tensor in (*self.parameters(), *self.buffers()):
@@ -302,6 +310,11 @@ class Module:
         Raises:
             CheckpointError: Lists all keys that are missing, unexpected, or of another shape.
         """
+        if not isinstance(state_dict, Mapping):
+            raise CheckpointError(
+                f"{type(self).__name__}: a state dictionary has tensors or arrays by name; this is "
+                f"{type(state_dict).__name__}."
+            )
         return load(type(self).__name__, dict(self._state()), state_dict, strict)
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import numbers
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, FrozenStatisticsWarning, ShapeError
+from tinygrad_edu.graph.axes import whole
 from tinygrad_edu.graph.creation import ones, tensor, zeros
 from tinygrad_edu.graph.functions import as_tensor
 from tinygrad_edu.graph.modes import is_grad_enabled
@@ -64,13 +65,13 @@ class _BatchNorm(_Norm):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        self.num_features = operator.index(num_features)
+        self.num_features = whole(num_features)
         if self.num_features < 1:
             raise ArgumentError(f"{self._name}: needs at least one feature, got {num_features}.")
-        if momentum is not None and not 0 <= momentum <= 1:
+        if momentum is not None and not (isinstance(momentum, numbers.Real) and 0 <= momentum <= 1):
             raise ArgumentError(
                 f"{self._name}: momentum is the weight of the newest batch, in [0, 1], or None for "
-                f"a cumulative average; got {momentum}."
+                f"a cumulative average; got {momentum!r}."
             )
         self.eps = normalization.checked_eps(self._name, eps)
         self.momentum = momentum
@@ -128,7 +129,9 @@ class _BatchNorm(_Norm):
         batches alike, so of the newest it takes one in the number of batches."""
         self._warn_if_parameters_alone_are_frozen()
         seen = current(count) + 1
-        momentum = 1 / seen if self.momentum is None else self.momentum
+        momentum = self.momentum
+        if momentum is None:  # a traced count divides to float32 unless told otherwise
+            momentum = 1 / (seen.double() if isinstance(seen, Tensor) else seen)
         y = normalization.batch_norm(
             x, *self._running, self.weight, self.bias, True, momentum, self.eps
         )
@@ -331,7 +334,7 @@ class GroupNorm(_Norm):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        self.num_groups, self.num_channels = map(operator.index, (num_groups, num_channels))
+        self.num_groups, self.num_channels = map(whole, (num_groups, num_channels))
         if self.num_channels < 1:
             raise ArgumentError(f"GroupNorm: needs at least one channel, got {num_channels}.")
         normalization.check_groups("GroupNorm", self.num_groups, self.num_channels)

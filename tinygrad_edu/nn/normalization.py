@@ -7,7 +7,7 @@ by `weight` and `bias`, if there are any. They differ in what a mean is taken ov
 from __future__ import annotations
 
 import math
-import operator
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
+from tinygrad_edu.graph.axes import unpack
 from tinygrad_edu.graph.functions import as_tensor, rsqrt
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.reader import compose
@@ -255,7 +256,7 @@ def _last_axes(
 
 def normalized(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     """`normalized_shape` as a tuple; `ArgumentError` if it is empty or has an empty axis."""
-    sizes = tuple(shape) if isinstance(shape, Sequence) else (operator.index(shape),)
+    sizes = unpack((shape,))
     if not sizes or min(sizes) < 1:
         raise ArgumentError(
             f"{name}: normalized_shape is the sizes of the last axes, at least one of them and "
@@ -302,6 +303,6 @@ def _a_channel(name: str, x: Tensor, **given: Operand | None) -> list[Tensor | N
 
 def checked_eps(name: str, eps: float) -> float:
     """eps as a float; `ArgumentError` if it is negative or not finite."""
-    if not 0 <= eps < math.inf:
-        raise ArgumentError(f"{name}: eps must be finite and at least 0, got {eps}.")
+    if not isinstance(eps, numbers.Real) or not 0 <= eps < math.inf:
+        raise ArgumentError(f"{name}: eps must be finite and at least 0, got {eps!r}.")
     return float(eps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.graph.axes import whole
 from tinygrad_edu.graph.creation import zeros_like
 from tinygrad_edu.graph.node import Node, tracing
 from tinygrad_edu.graph.tensor import Tensor
@@ -136,7 +136,7 @@ def fans(
     if groups is None:
         groups = own.groups if own is not None else 1
     first, second, *kernel = shape
-    if operator.index(groups) < 1 or first % groups:
+    if whole(groups) < 1 or first % groups:
         raise ArgumentError(f"fans: {groups} groups do not divide the first axis of {shape}.")
     field = math.prod(kernel)
     ahead, behind = first // groups * field, second * field

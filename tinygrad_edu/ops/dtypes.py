@@ -45,6 +45,22 @@ def category(dtype: np.dtype[Any]) -> int:
         ) from None
 
 
+def named(dtype: Any) -> np.dtype[Any]:
+    """What a user names as a dtype (one of these, NumPy's, ``float``, ``"int32"``), if a tensor can
+    hold it."""
+    try:
+        if dtype is None:  # to NumPy, float64
+            raise TypeError
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(
+            f"dtype: {dtype!r} is none; give tg.float32, float64, int32, int64 or bool. (There is "
+            "one device, the processor.)"
+        ) from None
+    category(found)
+    return found
+
+
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype can carry a gradient."""
     return dtype.kind == "f"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.ops.table import Reader
 from tinygrad_edu.optim.arithmetic import Arithmetic, Values
 from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, with_decay
@@ -14,7 +17,10 @@ class Adaptive(Optimizer):
         """Refuse options out of range."""
         super().check(group)
         self._at_least_zero(group, "eps")
-        for beta in group["betas"]:
+        betas = group["betas"]
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise ArgumentError(f"{self._name}: betas are two numbers, not {betas!r}.")
+        for beta in betas:
             self._share("betas", beta)
 
 

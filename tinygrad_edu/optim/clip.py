@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, GradientError, TraceError
+from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError, TraceError
 from tinygrad_edu.graph import functions, modes
 from tinygrad_edu.graph.creation import tensor
 from tinygrad_edu.graph.lines import users_line
@@ -33,11 +34,22 @@ def clip_grad_norm_(
         ArgumentError: max_norm < 0, or norm_type <= 0.
         GradientError: The norm is infinite or NaN, and `error_if_nonfinite`; nothing is scaled.
     """
-    if not max_norm >= 0 or not norm_type > 0:
+    if not all(isinstance(n, numbers.Real) for n in (max_norm, norm_type)) or not (
+        max_norm >= 0 and norm_type > 0
+    ):
         raise ArgumentError(
-            f"clip_grad_norm_: needs max_norm >= 0 and norm_type > 0, got {max_norm}, {norm_type}."
+            f"clip_grad_norm_: needs max_norm >= 0 and norm_type > 0, got {max_norm!r}, "
+            f"{norm_type!r}."
         )
-    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
+        parameters = (parameters,)
+    listed = list(parameters)
+    for p in listed:
+        if not isinstance(p, Tensor):
+            raise DTypeError(
+                f"clip_grad_norm_: got a {type(p).__name__} where tensors are needed; of a model, "
+                "pass model.parameters()."
+            )
     if tracing() is not None:
         return _clip_traced(listed, max_norm, norm_type, error_if_nonfinite)
     graded = [(p, p.grad.node.data) for p in listed if p.grad is not None]

@@ -14,7 +14,7 @@ from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from tinygrad_edu.optim.optimizer import Optimizer
 from tinygrad_edu.optim.plateau import ReduceLROnPlateau
-from tinygrad_edu.optim.schedule import LRScheduler
+from tinygrad_edu.optim.schedule import LRScheduler, is_whole
 from tinygrad_edu.optim.sequence import SequentialLR
 
 __all__ = [
@@ -97,8 +97,8 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        if step_size < 1:
-            raise ArgumentError(f"StepLR: step_size must be at least 1, got {step_size}.")
+        if not is_whole(step_size) or step_size < 1:
+            raise ArgumentError(f"StepLR: step_size must be an integer >= 1, got {step_size!r}.")
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer)
@@ -112,6 +112,8 @@ class MultiStepLR(LRScheduler):
     """The initial rate times gamma for each of the milestones (epochs) that are reached."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
+        if not isinstance(milestones, Sequence):
+            raise ArgumentError(f"MultiStepLR: milestones are a list, got {milestones!r}.")
         self.milestones = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer)
@@ -187,6 +189,10 @@ class _OfFunctions(LRScheduler):
         optimizer: Optimizer,
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
     ) -> None:
+        if not callable(lr_lambda) and not isinstance(lr_lambda, Sequence):
+            raise ArgumentError(
+                f"{type(self).__name__}: lr_lambda is a function, got {lr_lambda!r}."
+            )
         groups = len(optimizer.param_groups)
         self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
         if len(self.lr_lambdas) != groups:

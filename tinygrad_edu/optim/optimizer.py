@@ -9,6 +9,7 @@ before it assigns the first, so a step that fails has changed nothing.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -91,13 +92,20 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own; what is not given is as the defaults."""
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ArgumentError(
+                f"{self._name}: a group is a dictionary with its tensors under 'params', not "
+                f"{group!r}."
+            )
         unknown = group.keys() - self.defaults.keys() - {"params"}
         if unknown:
             raise ArgumentError(
                 f"{self._name}: no option {', '.join(sorted(unknown))}; there are "
                 f"{', '.join(self.defaults)}."
             )
-        full = {**self.defaults, **group, "params": list(group["params"])}
+        given = group["params"]
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        full = {**self.defaults, **group, "params": listed}
         if not full["params"]:
             raise ArgumentError(f"{self._name}: got no parameters to train.")
         self.check(full)
@@ -128,14 +136,15 @@ class Optimizer:
 
     def _at_least_zero(self, group: Group, *options: str) -> None:
         for option in options:
-            if not 0 <= group[option] < math.inf:
+            value = group[option]
+            if not _is_number(value) or not 0 <= value < math.inf:
                 raise ArgumentError(
-                    f"{self._name}: {option} must be finite and >= 0, got {group[option]}."
+                    f"{self._name}: {option} must be a finite number >= 0, got {value!r}."
                 )
 
     def _share(self, option: str, value: float) -> None:
-        if not 0 <= value < 1:
-            raise ArgumentError(f"{self._name}: {option} must lie in [0, 1), got {value}.")
+        if not _is_number(value) or not 0 <= value < 1:
+            raise ArgumentError(f"{self._name}: {option} must lie in [0, 1), got {value!r}.")
 
     # -------------------------------------------------------------------------- training
 
@@ -204,7 +213,7 @@ class Optimizer:
             CheckpointError: It is something else, has other groups, or state in other shapes.
                 Nothing has been changed then.
         """
-        if not state_dict.keys() >= {"param_groups", "state"}:
+        if not holds(state_dict, "param_groups", "state"):
             raise CheckpointError(
                 f"{self._name}: this is not the state of an optimizer, which has the keys "
                 "param_groups and state."
@@ -220,6 +229,8 @@ class Optimizer:
         clock.now += 1  # a compiled step looks again at what it depends on
 
     def _wrong_groups(self, groups: Sequence[Mapping[str, Any]]) -> str | None:
+        if not isinstance(groups, Sequence) or not all(holds(group, "params") for group in groups):
+            return "the param_groups are no list of dictionaries."
         sizes = [len(group["params"]) for group in groups]
         own_sizes = [len(group["params"]) for group in self.param_groups]
         if sizes != own_sizes:
@@ -227,14 +238,25 @@ class Optimizer:
         missing = {option for group in groups for option in self.defaults if option not in group}
         if missing:
             return f"the state is of another optimizer: it has no {', '.join(sorted(missing))}."
+        try:
+            for group in groups:
+                self.check(dict(group))
+        except ArgumentError as error:
+            return f"the state has an option out of range: {error}"
         return None
 
     def _wrong_state(self, parameters: list[Tensor], states: Mapping[Any, State]) -> str | None:
+        if not isinstance(states, Mapping):
+            return "the state is no dictionary by parameter."
         for number, state in states.items():
-            if not 0 <= int(number) < len(parameters):
+            if not str(number).isdigit() or not isinstance(state, Mapping):
+                return f"the state of {number!r} is none of a parameter."
+            if not int(number) < len(parameters):
                 return f"the state speaks of parameter {number}; there are {len(parameters)}."
             shape = parameters[int(number)].shape
             for name, value in state.items():
+                if not (value is None or _is_number(value) or hasattr(value, "shape")):
+                    return f"{name} of parameter {number} is {value!r}, no number or array."
                 if np.shape(value) not in ((), shape):
                     return (
                         f"{name} of parameter {number} has shape {np.shape(value)}, the parameter "
@@ -251,6 +273,16 @@ class Optimizer:
             for group in self.param_groups
         ]
         return f"{self._name}({'; '.join(groups)})"
+
+
+def _is_number(value: Any) -> bool:
+    """A Python or NumPy number, or an array or tensor of shape ()."""
+    return isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
+
+
+def holds(state_dict: Any, *keys: str) -> bool:
+    """Whether this is a dictionary with at least these keys."""
+    return isinstance(state_dict, Mapping) and state_dict.keys() >= set(keys)
 
 
 def with_decay(p: Values, g: Values, weight_decay: float) -> Values:

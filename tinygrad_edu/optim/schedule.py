@@ -6,13 +6,14 @@ setting the epoch, and rounding errors do not add up.
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinygrad_edu.errors import CheckpointError
+from tinygrad_edu.errors import ArgumentError, CheckpointError
 from tinygrad_edu.graph.node import tracing
-from tinygrad_edu.optim.optimizer import Optimizer
+from tinygrad_edu.optim.optimizer import Optimizer, holds
 
 
 class LRScheduler(ABC):
@@ -27,6 +28,11 @@ class LRScheduler(ABC):
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentError(
+                f"{type(self).__name__}: schedules the rate of an optimizer, not of "
+                f"{type(optimizer).__name__}."
+            )
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -52,8 +58,20 @@ class LRScheduler(ABC):
         self._set()
 
     def _set(self) -> None:
-        for i, group in enumerate(self.optimizer.param_groups):
-            group.update(self.options(i, self.last_epoch))
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            raise ArgumentError(
+                f"{type(self).__name__}: was made for {len(self.base_lrs)} parameter groups, and "
+                f"there are {len(groups)} now; make the schedule after add_param_group."
+            )
+        try:
+            options = [self.options(i, self.last_epoch) for i in range(len(groups))]
+        except TypeError as error:
+            raise ArgumentError(
+                f"{type(self).__name__}: its arguments make no learning rate: {error}."
+            ) from None
+        for group, changed in zip(groups, options, strict=True):
+            group.update(changed)
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group now."""
@@ -70,16 +88,31 @@ class LRScheduler(ABC):
             CheckpointError: It is something else, or has another number of groups. Nothing has been
                 changed then.
         """
-        if not state_dict.keys() >= {"last_epoch", "base_lrs"}:
+        if not holds(state_dict, "last_epoch", "base_lrs"):
             raise CheckpointError(
                 f"{type(self).__name__}: this is not the state of a schedule, which has the keys "
                 "last_epoch and base_lrs."
             )
-        if len(state_dict["base_lrs"]) != len(self.base_lrs):
+        rates, epoch = state_dict["base_lrs"], state_dict["last_epoch"]
+        if (
+            not is_whole(epoch)
+            or not isinstance(rates, Sequence)
+            or not all(isinstance(rate, numbers.Real) for rate in rates)
+        ):
             raise CheckpointError(
-                f"{type(self).__name__}: the state has {len(state_dict['base_lrs'])} initial "
-                f"rates, this optimizer {len(self.base_lrs)} groups."
+                f"{type(self).__name__}: last_epoch is an integer and base_lrs a list of numbers, "
+                f"not {epoch!r} and {rates!r}."
             )
-        self.last_epoch = state_dict["last_epoch"]
-        self.base_lrs = list(state_dict["base_lrs"])
+        if len(rates) != len(self.base_lrs):
+            raise CheckpointError(
+                f"{type(self).__name__}: the state has {len(rates)} initial rates, this optimizer "
+                f"{len(self.base_lrs)} groups."
+            )
+        self.last_epoch = int(epoch)
+        self.base_lrs = list(rates)
         self._set()
+
+
+def is_whole(number: Any) -> bool:
+    """Whether it is an integer, Python's or NumPy's."""
+    return isinstance(number, numbers.Integral)

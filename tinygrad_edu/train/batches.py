@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_edu.data import DataLoader, Dataset, TensorDataset
-from tinygrad_edu.errors import DataError
+from tinygrad_edu.errors import DataError, ModuleError
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn import Module
 from tinygrad_edu.ops.dtypes import is_float
@@ -33,6 +33,8 @@ def batches_of(
     A pair of arrays is what NumPy made, often float64, so its floats are converted to the dtype the
     model computes in.
     """
+    if not isinstance(model, Module):
+        raise ModuleError(f"Training needs a module, not {type(model).__name__}.")
     if isinstance(data, DataLoader):
         return data
     if isinstance(data, tuple):

@@ -95,8 +95,9 @@ def load(path: PathLike) -> Any:
             says which. Nothing has been loaded then.
         OSError: The file is not there, or cannot be read.
     """
-    with open(path, "rb") as file:
-        header = json.loads(_verified_header(file, os.fsdecode(path)))
+    name = os.fsdecode(path)
+    with open(name, "rb") as file:
+        header = json.loads(_verified_header(file, name))
         tree = json.loads(header.pop("__metadata__")["tree"])
         # They follow each other in the order of the header.
         arrays = {name: _read(file, entry) for name, entry in header.items()}

@@ -35,7 +35,9 @@ class Means:
         self.examples += examples * max(map(len, values.values()), default=0)
 
     def result(self) -> dict[str, float]:
-        """The means over all examples so far."""
+        """The means over all examples so far; nothing before the first."""
+        if not self.examples:
+            return {}
         return {name: total / self.examples for name, total in self._totals.items()}
 
 

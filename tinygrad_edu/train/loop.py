@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_edu.data import DataLoader
-from tinygrad_edu.errors import ArgumentError, TrainingError
+from tinygrad_edu.errors import ArgumentError, DTypeError, TrainingError
 from tinygrad_edu.graph.creation import manual_seed
 from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.tensor import Tensor
@@ -117,6 +118,10 @@ def fit(
             OSError: The checkpoint cannot be read or written.
     """
     _check_arguments(epochs, checkpoint, checkpoint_every, resume)
+    _check_functions(loss=loss, optimizer=optimizer, schedule=schedule, callback=callback)
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise ArgumentError(f"fit: metrics are functions by name, not {metrics!r}.")
+    _check_functions(**(metrics or {}))
     batches = batches_of(data, model, batch_size, shuffle=True, seed=seed)
     validation_batches = None if validation is None else batches_of(validation, model)
     if seed is not None:
@@ -153,14 +158,27 @@ def fit(
 def _check_arguments(
     epochs: int, checkpoint: PathLike | None, checkpoint_every: int, resume: Resume
 ) -> None:
-    if epochs < 0:
-        raise ArgumentError(f"fit: needs epochs >= 0, got {epochs}.")
-    if checkpoint_every < 1:
-        raise ArgumentError(f"fit: needs checkpoint_every >= 1, got {checkpoint_every}.")
+    if not isinstance(epochs, numbers.Integral) or epochs < 0:
+        raise ArgumentError(f"fit: needs a whole number of epochs >= 0, got {epochs!r}.")
+    if not isinstance(checkpoint_every, numbers.Integral) or checkpoint_every < 1:
+        raise ArgumentError(f"fit: needs checkpoint_every >= 1, got {checkpoint_every!r}.")
     if resume not in (True, False, "auto"):
         raise ArgumentError(f'fit: resume is True, False or "auto", not {resume!r}.')
     if resume and checkpoint is None:
         raise ArgumentError("fit: resume needs a checkpoint, the file to go on from.")
+
+
+def _check_functions(**given: Any) -> None:
+    """Refuse what is neither a function nor an optimizer or schedule that is made already."""
+    for role, what in given.items():
+        if (
+            what is not None
+            and not callable(what)
+            and not isinstance(what, Optimizer | LRScheduler)
+        ):
+            raise ArgumentError(
+                f"fit: {role} is a function, or what it makes or computes; not {what!r}."
+            )
 
 
 def evaluate(
@@ -223,7 +241,10 @@ class _Measure:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch."""
-        return (self._loss or default_loss(targets))(outputs, targets)
+        loss = (self._loss or default_loss(targets))(outputs, targets)
+        if not isinstance(loss, Tensor):
+            raise DTypeError(f"fit: the loss is a tensor of one element, not {loss!r}.")
+        return loss
 
     def __call__(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> dict[str, float]:
         """Loss and metrics of a batch as numbers."""
@@ -303,7 +324,8 @@ class _Run:
         return TrainingError(
             f"fit: the loss became {loss} in epoch {len(history) + 1}, at learning rate "
             f"{optimizer.param_groups[0]['lr']:.3g}. The parameters are those that gave it. A "
-            "lower learning rate, tg.optim.clip_grad_norm_ or another initialisation may help.",
+            "lower learning rate, tg.optim.clip_grad_norm_ or another initialisation may help; in "
+            "the first step, look for NaN in the data and for labels that are no class.",
             history,
         )
 

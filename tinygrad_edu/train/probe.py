@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_edu.data.keyed import whole_number
 from tinygrad_edu.derive.reverse import grad
-from tinygrad_edu.errors import ArgumentError
+from tinygrad_edu.errors import ArgumentError, ModuleError
 from tinygrad_edu.graph.modes import is_grad_enabled
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract, make
@@ -64,10 +64,12 @@ class Probe:
         saturated: Below which slope an activation counts as saturated.
 
     Raises:
-        ArgumentError: every < 1, or a threshold that is not positive.
+        ArgumentError: every < 1, or a threshold that is not positive. ModuleError: No module.
     """
 
     def __init__(self, model: Module, every: int = EVERY, saturated: float = SATURATED) -> None:
+        if not isinstance(model, Module):
+            raise ModuleError(f"Probe: watches a module, not {type(model).__name__}.")
         self.every = whole_number("every", every, 1)
         if not saturated > 0:
             raise ArgumentError(f"Probe: saturated must be above 0, got {saturated}.")
