@@ -11,7 +11,7 @@ import tinygrad_edu as tg
 from tinygrad_edu.compiler.plan import Plan, build
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.graph.tensor import abstract
-from tinygrad_edu.kernels import blas
+from tinygrad_edu.kernels import blas, llvm
 from tinygrad_edu.nn import functional
 
 pytestmark = pytest.mark.skipif(blas.find() is None, reason="no BLAS to call")
@@ -72,6 +72,21 @@ def test_a_sum_of_many_arrays_is_not_computed_again_by_each_reader() -> None:
         outputs.append(tg.softmax(total, 1))
     plan = compiled(*outputs, inputs=tuple(xs))
     assert sum(i.ops.count("add") for i in plan.instructions) <= 7
+
+
+@pytest.mark.skipif(not llvm.host().masks, reason="needs kernels of register tiles")
+@pytest.mark.parametrize("bias", [(16,), (1, 16)])
+def test_a_bias_is_no_step_of_its_own(bias: tuple[int, ...]) -> None:
+    """Where the processor's own kernels compute the product; a column or a matrix is one."""
+    x, w, b = abstract((8, 20)), abstract((20, 16)), abstract(bias)
+    assert kernels(compiled(x @ w + b, inputs=(x, w, b))) == {"matmul": 1}
+    for shape in ((8, 1), (8, 16)):
+        c = abstract(shape)
+        assert kernels(compiled(x @ w + c, inputs=(x, w, c))) == {"fused": 1, "matmul": 1}
+    arrays = [np.random.default_rng(i).standard_normal(t.shape).astype(np.float32)
+              for i, t in enumerate((x, w, b))]  # fmt: skip
+    found = compiled(x @ w + b, inputs=(x, w, b)).run(arrays)[0]
+    np.testing.assert_allclose(found, arrays[0] @ arrays[1] + arrays[2], rtol=1e-5, atol=1e-5)
 
 
 def test_biases_and_residuals_start_the_product() -> None:

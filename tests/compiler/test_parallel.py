@@ -10,7 +10,7 @@ import pytest
 import tinygrad_edu as tg
 from tests.compiler.programs import difference
 from tinygrad_edu import nn, optim
-from tinygrad_edu.compiler import traffic
+from tinygrad_edu.compiler import plan, traffic
 from tinygrad_edu.compiler.plan import Plan, build
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.traffic import cut
@@ -130,6 +130,24 @@ def test_threads_are_busy_for_another_caller() -> None:
         crew._busy.release()
     for a, b in zip(before, _trained(2, 64), strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.skipif(not host().masks, reason="needs kernels of register tiles")
+def test_large_products_are_for_the_threads_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the steps are not shared; on one thread tiles are faster."""
+    x, w = abstract((128, 512)), abstract((512, 256))
+    program = Program((x.node, w.node), (), {}, ((x @ w).node,))
+    flop = 2 * 128 * 512 * 256
+    assert flop >= threads.WORTH_SHARING
+    assert build(program, threads=1).largest_in_tiles == flop
+    monkeypatch.setattr(plan, "get_num_threads", lambda: 2)
+    assert build(program).largest_in_tiles == 0
+    monkeypatch.setattr(traffic, "_GAIN", 0.0)  # sharing is never worth it
+    assert build(program, threads=2).largest_in_tiles == 0
+    monkeypatch.setattr(traffic, "_GAIN", np.inf)
+    shared = build(program, threads=2)
+    assert shared.is_shared
+    assert shared.largest_in_tiles == flop
 
 
 def test_small_steps_stay_on_one_thread() -> None:

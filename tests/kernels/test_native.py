@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_edu.kernels import native
+from tinygrad_edu.kernels import door, native
 
 NONE = np.zeros((0, 2), np.int64)
 
@@ -93,6 +93,30 @@ def test_addresses_move_with_the_step() -> None:
     native.Stream(code, moving, base, stride).run(1, 3)
     np.testing.assert_array_equal(y[1:], x[1:])
     assert not y[0].any()
+
+
+def test_once_with_arrays() -> None:
+    """The arrays of a call are found where they are; other walks' step numbers do not count."""
+    axes = [(1, 0, 0)] * 5 + [(32, 1, 1)]
+    flat = [n for axis in axes for n in axis]
+    code = np.array([native.strided_copy(0), 22, 0, 0, 0, 0, *flat], np.int64)
+    moving = np.array([[2, 2], [3, 1]], np.int64)
+    y = np.zeros(4)
+    base, stride = np.array([0, 0, place(y)]), np.array([32, 32, 32])
+    stream = native.Stream(code, moving, base, stride)
+    once = stream.once(2, elements=1)
+    for x in (np.arange(4.0), np.arange(4.0) ** 2):
+        once(np.zeros(1), x)
+        np.testing.assert_array_equal(y, x)
+    rows = np.arange(12.0).reshape(3, 4)
+    base[1:] = place(rows), place(y) - 64
+    stream.run(2, 3)
+    np.testing.assert_array_equal(y, rows[2])
+    base[2] = place(y)
+    once(y, rows)
+    np.testing.assert_array_equal(y, rows[0])
+    with pytest.raises(door.NoDoor, match="arguments"):
+        stream.once(door.MOST, elements=1)
 
 
 def test_a_set_stop_ends_the_walk() -> None:

@@ -7,7 +7,7 @@ A step of tensors goes through these, in order:
     lower, term, algebra, rules  composites expanded, terms shared and simplified
     contracted, fuse, merge      products matched, elementwise ops and reductions grouped
     order, arena, steps, moves   when each runs, and where its values lie
-    code, plan                   kernels, the instruction stream
+    code, plan, feeds            kernels, the instruction stream, where inputs lie
     traffic, parallel            steps shared among threads
     entry, epoch, explanation    calls, whole epochs, and what a program is made of
 

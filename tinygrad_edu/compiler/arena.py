@@ -78,7 +78,9 @@ class Layout:
                 self._release()
             self._place(step, k, last)
         self.work = self.bytes
-        self.bytes += padded(max((_work_bytes(s) for s in steps), default=0))
+        self.bytes += padded(
+            max((s.work_bytes for s in steps if isinstance(s, Product)), default=0)
+        )
 
     def offset(self, t: Term) -> int:
         """Bytes from the start of the arena."""
@@ -162,14 +164,6 @@ def _overrunning(group: Group) -> list[Term]:
         if kernel.in_memory(i) and varies[-1] and any(varies[:-1]):
             found.append(t)
     return found
-
-
-def _work_bytes(step: Step) -> int:
-    """What a product may need to transpose its second operand."""
-    if isinstance(step, Product) and step.tb:
-        _, n, k = step.sizes
-        return n * k * step.out.dtype.itemsize
-    return 0
 
 
 def allocate(size: int) -> np.ndarray:

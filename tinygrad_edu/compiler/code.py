@@ -21,7 +21,7 @@ from tinygrad_edu.compiler.rules import is_reduction
 from tinygrad_edu.compiler.steps import Product, Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.graph.node import Node, as_ours
-from tinygrad_edu.kernels import native, tune
+from tinygrad_edu.kernels import native, tiled, tiles, tune
 from tinygrad_edu.kernels.emit import emit
 from tinygrad_edu.kernels.llvm import Target, address
 from tinygrad_edu.kernels.native import COPIED_AXES
@@ -95,7 +95,7 @@ class Writer:
         self.spans: list[tuple[int, int]] = []  # which words each instruction is
         self.stop = np.zeros(1, np.int64)
         self.errors: list[BaseException] = []
-        self.largest = 0
+        self.largest_by_blas = self.largest_in_tiles = 0
         for step in steps:
             if isinstance(step, Group):
                 self._group(step)
@@ -203,28 +203,49 @@ class Writer:
             batch = part.count
         elif part:
             m = part.count
-        addresses = native.gemm(dtype)
-        assert addresses is not None
-        kernel, product, transpose = addresses
-        mb, nb, kb, first = tune.blocks(step.ta, step.tb, m, n, k, dtype)
         beta: int | Term = 0
         if step.beta is not None:
             beta = step.beta
         elif step.init is not None:
             beta = self._ones[dtype.type].ctypes.data
-        work = private.get("work", self._start + self._layout.work) if first and transpose else 0
-        distances = [step.distance(x) for x in terms]
-        operands = (a, step.a.shape[-1], b, step.b.shape[-1], out, n, beta)
-        arguments = (int(step.ta), int(step.tb), m, n, k, *operands, mb, nb, kb, work)
-        return kernel, [*arguments, batch, *distances, product, transpose]
+        work = private.get("work", self._start + self._layout.work)
+        operands = (a, step.a.shape[-1], b, step.b.shape[-1], out, n)
+        repeated = (batch, *(step.distance(x) for x in terms))
+        if step.in_tiles:
+            return self._in_tiles(step, (m, n, k), (*operands, step.row or beta, work), repeated)
+        addresses = native.gemm(dtype)
+        assert addresses is not None
+        kernel, product, transpose = addresses
+        mb, nb, kb, first = tune.blocks(step.ta, step.tb, m, n, k, dtype)
+        work = work if first and transpose else 0
+        arguments = (int(step.ta), int(step.tb), m, n, k, *operands, beta, mb, nb, kb, work)
+        return kernel, [*arguments, *repeated, product, transpose]
+
+    def _in_tiles(
+        self,
+        step: Product,
+        sizes: tuple[int, int, int],
+        operands: Sequence[int | Term | At],
+        repeated: Sequence[int],
+    ) -> tuple[int, list[int | Term | At]]:
+        """The same for a product by the processor's own kernels."""
+        dtype = step.out.dtype
+        found = tiles.tiles(*sizes, dtype.itemsize)
+        start = "row" if step.row is not None else "zero" if step.init is None else "scaled"
+        kernel = tiled.kernel(dtype, found, step.ta, step.tb, start)
+        return kernel, tiled.arguments(found, sizes, operands, repeated)
 
     def _product(self, step: Product) -> None:
         self.write(step, self.code)
         m, n, k = step.sizes
         flop = 2 * m * n * k
-        self.largest = max(self.largest, flop)
+        if step.in_tiles:
+            self.largest_in_tiles = max(self.largest_in_tiles, flop)
+        else:
+            self.largest_by_blas = max(self.largest_by_blas, flop)
         batch = step.out.shape[:-2]
-        ops = ("matmul",) if step.init is None else ("matmul", "add")
+        plain = step.init is None and step.row is None
+        ops = ("matmul",) if plain else ("matmul", "add")
         self._describe("matmul", [step.out], step, (*batch, m, n, k), flop * step.batch, ops)
 
     def _move(self, t: Term) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ class Entry:
             return "a gradient is gone"
         return None
 
-    @property
+    @functools.cached_property
     def is_steady(self) -> bool:
         """Whether the program is still the right one after it has run: only then can many calls be
         one."""

@@ -124,8 +124,11 @@ def _at_once(entry: Entry) -> int:
 
 def _joined(pieces: Sequence[Any]) -> Any:
     """The results of all calls as one: arrays joined, the rest as the last call gave it."""
-    columns = [flatten(piece)[0] for piece in pieces]
-    rebuild = flatten(pieces[-1])[1]
+    parts = [flatten(piece) for piece in pieces]
+    if len(parts) == 1:
+        leaves, rebuild = parts[0]
+        return rebuild(make(Node(x)) if isinstance(x, np.ndarray) else x for x in leaves)
+    columns, rebuild = [leaves for leaves, _ in parts], parts[-1][1]
     return rebuild(
         make(Node(np.concatenate(column))) if isinstance(column[0], np.ndarray) else column[-1]
         for column in zip(*columns, strict=True)

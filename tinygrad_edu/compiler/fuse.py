@@ -10,6 +10,7 @@ cheap and wanted by several groups is computed again in each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +31,12 @@ class Fused:
     rank: dict[Term, int]
 
 
-def fuse(roots: Sequence[Term], donated: Mapping[Term, Term]) -> Fused:
-    """The steps that compute `roots`. `donated` maps a state to the term that replaces it."""
+def fuse(roots: Sequence[Term], donated: Mapping[Term, Term], by_blas: float = math.inf) -> Fused:
+    """The steps that compute `roots`. `donated` maps a state to the term that replaces it; products
+    of `by_blas` FLOP and more are left to BLAS."""
     terms = _reachable(roots)
     readers = _readers(terms)
-    products = _match(terms, readers, set(roots), donated)
+    products = _match(terms, readers, set(roots), donated, by_blas)
 
     def operands(t: Term) -> list[Term]:
         found = products[t].reads if t in products else [base(x) for x in t.inputs]
@@ -95,18 +97,21 @@ def _match(
     readers: Mapping[Term, list[Term]],
     roots: set[Term],
     donated: Mapping[Term, Term],
+    by_blas: float,
 ) -> dict[Term, Product]:
     """Products by the term they compute, with the additions they absorb."""
     products: dict[Term, Product] = {}
     for t in terms:
-        product = product_of(t)
+        product = product_of(t, by_blas)
         if product is not None:
             products[t] = product
         elif t.name == "add" and t.op is TABLE["add"]:
             _absorb(t, products, readers, roots, donated)
     for product in products.values():
         r = product.init
-        if (
+        if r is not None and _is_row(r, product):
+            product.init, product.row = None, _unexpanded(r)
+        elif (
             r is not None
             and product.beta is None
             and not _may_be_overwritten(r, product, products, readers, roots)
@@ -150,6 +155,17 @@ def _scaled_state(
             if factor.size == 1 and donated.get(base(state)) is t and state.shape == t.shape:
                 return state, factor
     return None, None
+
+
+def _is_row(r: Term, product: Product) -> bool:
+    """Whether the product starts each of its rows with r: a bias."""
+    row, out = _unexpanded(r), product.out
+    repeated = row.shape[-1:] == out.shape[-1:] and row.size == out.shape[-1] < out.size
+    return repeated and product.beta is None and product.in_tiles
+
+
+def _unexpanded(r: Term) -> Term:
+    return r.inputs[0] if r.name == "expand" else r
 
 
 def _may_be_overwritten(

@@ -174,6 +174,8 @@ class Host:
         `carried` says for a slot that reads a kept number which slot that number is the next time.
         """
         now = self._values({})
+        if not carried and not self.has_effects:
+            return now
         growth = {slot: now[after] - now[slot] for slot, after in carried.items()}
         then = self._values({slot: now[after] for slot, after in carried.items()})
         steady = all(then[after] - then[s] == growth[s] for s, after in carried.items())

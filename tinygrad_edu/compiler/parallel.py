@@ -102,8 +102,7 @@ class _Sharing(Traffic):
 
     def _work_memory(self, steps: Sequence[Step]) -> list[int]:
         """For each thread but the first, where products transpose their second operand."""
-        products = [s for s in steps if isinstance(s, Product) and s.tb]
-        size = max((s.sizes[1] * s.sizes[2] * s.out.dtype.itemsize for s in products), default=0)
+        size = max((s.work_bytes for s in steps if isinstance(s, Product)), default=0)
         return [self._memory(size) if size else 0 for _ in range(1, self._threads)]
 
     def _private(self, step: Step, k: int) -> dict[Any, int]:

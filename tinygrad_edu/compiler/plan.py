@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
-from ctypes import addressof, c_char
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tinygrad_edu.compiler.arena import Layout, allocate
 from tinygrad_edu.compiler.code import Code, Instruction, Writer
+from tinygrad_edu.compiler.feeds import address_of, checked
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import is_final
 from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
@@ -23,14 +24,13 @@ from tinygrad_edu.compiler.reference import initial
 from tinygrad_edu.compiler.steps import Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.compiler.traffic import cut, rehearse
-from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from tinygrad_edu.errors import ArgumentError, IndexingError, ShapeError
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.kernels import blas, native
+from tinygrad_edu.kernels.door import NoDoor
 from tinygrad_edu.kernels.llvm import Target, host
 from tinygrad_edu.kernels.team import TeamStream
 from tinygrad_edu.kernels.threads import WORTH_SHARING, get_num_threads, was_chosen
-
-_buffer = c_char.from_buffer
 
 _SHARED_FROM = 1e6
 """FLOP of a product below which OpenBLAS does not share it among its threads anyway."""
@@ -40,6 +40,9 @@ _INDEX_BYTES = 8
 LEAST_BY_DEFAULT = math.inf
 """Seconds of a step from which it is shared among threads if nobody has chosen their number. None
 is: where other processes keep a processor busy, threads that wait for each other lose time."""
+
+_FLOP_AN_ELEMENT, _ELEMENT = 64, 16
+"""FLOP, and bytes moved, that take about as long as an element of an elementwise op."""
 
 _REPEATS = 20
 """How often an instruction is run to be measured: a call from Python takes longer than many."""
@@ -64,7 +67,12 @@ def build(program: Program, threads: int | None = None, target: Target | None = 
         raise ArgumentError(f"build: threads must be at least 1, got {threads}.")
     count = get_num_threads() if threads is None else threads
     least = LEAST_BY_DEFAULT if threads is None and not was_chosen() else 0.0
-    return Plan(program, target or host(), count, least)
+    target = target or host()
+    by_blas = WORTH_SHARING if count > 1 and least else math.inf
+    plan = Plan(program, target, count, least, by_blas)
+    if count > 1 and not plan.is_shared and plan.largest_in_tiles >= WORTH_SHARING:
+        plan = Plan(program, target, count, least, WORTH_SHARING)  # for BLAS's threads to share
+    return plan
 
 
 class Plan:
@@ -75,13 +83,18 @@ class Plan:
     """
 
     def __init__(
-        self, program: Program, target: Target, threads: int = 1, least: float = 0.0
+        self,
+        program: Program,
+        target: Target,
+        threads: int = 1,
+        least: float = 0.0,
+        by_blas: float = math.inf,
     ) -> None:
         lowered = lower(program)
         self._states = dict(zip(program.states, lowered.states, strict=True))
         self._inputs = lowered.inputs
         self._outputs = _own_outputs(lowered)
-        steps, pinned = _steps(lowered, self._outputs)
+        steps, pinned = _steps(lowered, self._outputs, by_blas)
         constants = _constants(steps)
         slots = [*self._inputs, *self._outputs]
         ends = None
@@ -96,13 +109,13 @@ class Plan:
         self._writer = Writer(self._layout, self._arena, steps, slots, lowered.nodes, target)
         self.instructions: tuple[Instruction, ...] = tuple(self._writer.instructions)
         self.arena_bytes = self._layout.bytes
-        largest = self._writer.largest
+        largest, self.largest_in_tiles = self._writer.largest_by_blas, self._writer.largest_in_tiles
         self._shares = (
             None if ends is None else share(steps, self._writer, self._layout, slots, threads)
         )
         self.threads = threads if self._shares else 1
-        by_blas = threads > 1 and not self._shares and largest >= WORTH_SHARING
-        self._on_one_thread = largest > _SHARED_FROM and not by_blas
+        shared_by_blas = threads > 1 and not self._shares and largest >= WORTH_SHARING
+        self._on_one_thread = largest > _SHARED_FROM and not shared_by_blas
         self._last: list[Any] = [None] * len(self._inputs)
         self.shapes = [t.shape for t in lowered.outputs]
         self._results = [
@@ -113,6 +126,21 @@ class Plan:
         self._many: dict[tuple[int, ...], native.Stream | TeamStream] = {}
         for i, result in enumerate(self._results, len(self._inputs)):
             self._single.base[i] = result.ctypes.data
+        self._once = self._entered()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether threads share its steps."""
+        return self._shares is not None
+
+    def _entered(self) -> Callable[..., Any] | None:
+        """What runs the plan once for arrays, if that needs nothing but their addresses."""
+        if self._on_one_thread or not isinstance(self._single, native.Stream):
+            return None
+        work = sum(x.flop // _FLOP_AN_ELEMENT + x.bytes // _ELEMENT for x in self.instructions)
+        with contextlib.suppress(NoDoor):
+            return self._single.once(len(self._inputs), work)
+        return None
 
     def _view(self, t: Term) -> np.ndarray:
         start = self._layout.offset(t)
@@ -135,13 +163,15 @@ class Plan:
         last = self._last
         for i, x in enumerate(inputs):
             if x is not last[i]:
-                self._single.base[i], last[i] = _bound(x, self._inputs[i], i)
-        if self._on_one_thread:
-            self._walk(self._single, 1)
-        else:
-            self._single.run(0, 1)
+                last[i] = checked(x, self._inputs[i], i)
+        if self._once is not None:
+            self._once(*last)
             if self._writer.errors:
                 self._raise()
+        else:
+            for i, x in enumerate(last):
+                self._single.base[i] = address_of(x)
+            self._walk(self._single, 1)
         return [result.copy() for result in self._results]
 
     def _walk(self, stream: native.Stream | TeamStream, steps: int) -> None:
@@ -214,17 +244,18 @@ class Plan:
                 self._bind_gathered(stream, i, gathered, source, steps, kept)
                 continue
             each = source.ndim == len(t.shape) + 1 and source.shape[0] == steps
-            x = _checked(source, t, i, leading=(steps,) if each else ())
+            x = checked(source, t, i, leading=(steps,) if each else ())
             kept.append(x)
-            stream.base[i] = x.ctypes.data
+            stream.base[i] = address_of(x)
             stream.stride[i] = t.nbytes if each else 0
         results = [
             np.empty((steps, *shape), t.dtype)
             for shape, t in zip(self.shapes, self._outputs, strict=True)
         ]
-        for i, result in enumerate(results, len(self._inputs)):
-            stream.base[i] = result.ctypes.data
-            stream.stride[i] = result[0].nbytes if steps else 0
+        for i, (result, t) in enumerate(
+            zip(results, self._outputs, strict=True), len(self._inputs)
+        ):
+            stream.base[i], stream.stride[i] = address_of(result), t.nbytes
         self._walk(stream, steps)
         return results
 
@@ -239,7 +270,7 @@ class Plan:
     ) -> None:
         """Let the stream collect input i from rows of `source`."""
         t, (data, index) = self._inputs[i], source
-        data = _checked(data, t, i, leading=data.shape[:1], skip=1)
+        data = checked(data, t, i, leading=data.shape[:1], skip=1)
         index = np.ascontiguousarray(index, np.int64)
         if index.shape != (steps, *t.shape[:1]):
             raise ShapeError(
@@ -294,34 +325,6 @@ class Plan:
         return [*words, *code.words], moving
 
 
-def _checked(
-    x: np.ndarray, t: Term, i: int, leading: tuple[int, ...] = (), skip: int = 0
-) -> np.ndarray:
-    """Source x of input t, contiguous; `leading` stands before its shape without the first `skip`
-    axes."""
-    if x.shape != (*leading, *t.shape[skip:]):
-        raise ShapeError(f"run: input {i} has shape {x.shape}, but {t.shape} was traced.")
-    if x.dtype != t.dtype:
-        raise DTypeError(f"run: input {i} has dtype {x.dtype}, but {t.dtype} was traced.")
-    if isinstance(x, np.ndarray) and x.flags.c_contiguous:
-        return x
-    return np.array(x, order="C")  # NumPy's scalars have no memory that lasts
-
-
-def _bound(x: np.ndarray, t: Term, i: int) -> tuple[int, np.ndarray]:
-    """The address of an array for input t, and what must be kept: the array, or a contiguous copy.
-
-    A buffer's address takes a third of the time that `x.ctypes.data` does, but there is one only
-    for arrays that are contiguous, can be written to and are not empty."""
-    if x.__class__ is np.ndarray and x.shape == t.shape and x.dtype is t.dtype:
-        try:
-            return addressof(_buffer(x)), x  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            pass
-    x = _checked(x, t, i)
-    return x.ctypes.data, x
-
-
 @functools.cache
 def _blas_threads() -> tuple[Any, Any] | None:
     """What gets and sets the number of OpenBLAS's threads; None for another BLAS."""
@@ -354,7 +357,9 @@ def _own_outputs(lowered: Lowered) -> list[Term]:
     return outputs
 
 
-def _steps(lowered: Lowered, outputs: Sequence[Term]) -> tuple[list[Step], dict[Term, Term]]:
+def _steps(
+    lowered: Lowered, outputs: Sequence[Term], by_blas: float
+) -> tuple[list[Step], dict[Term, Term]]:
     """The steps in order, and the state that each new value is written into. (Sums over rows are
     copied there, as in `_own_outputs`.)"""
     updates: dict[Term, Term] = {}
@@ -370,7 +375,7 @@ def _steps(lowered: Lowered, outputs: Sequence[Term]) -> tuple[list[Step], dict[
         taken.add(t)
         updates[state] = t
     while True:
-        fused = fuse([*outputs, *updates.values()], updates)
+        fused = fuse([*outputs, *updates.values()], updates, by_blas)
         pinned: dict[Term, Term] = {t: state for state, t in updates.items()}
         steps, late = order(fused.steps, fused.rank, pinned)
         if not late:

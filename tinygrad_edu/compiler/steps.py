@@ -9,14 +9,15 @@ from tinygrad_edu.compiler.group import Group
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.term import Term
-from tinygrad_edu.kernels import native
+from tinygrad_edu.kernels import native, tiles
 from tinygrad_edu.ops.table import TABLE
 
 
 @dataclass(eq=False)
 class Product:
     """``out = op(a) op(b) + beta init``, one matrix or a batch. Without `beta`, `init` is a term
-    whose place the product takes over; with it, a state that the product updates."""
+    whose place the product takes over; with it, a state that the product updates. Instead of an
+    initial matrix there may be a `row` with which each row of a product in tiles starts."""
 
     out: Term
     a: Term
@@ -25,6 +26,9 @@ class Product:
     tb: bool
     init: Term | None = None
     beta: Term | None = None
+    row: Term | None = None
+    in_tiles: bool = False
+    """Whether the processor's own kernels compute it, not BLAS."""
 
     @property
     def outputs(self) -> list[Term]:
@@ -34,7 +38,8 @@ class Product:
     @property
     def reads(self) -> list[Term]:
         """Terms whose memory is read."""
-        return [base(x) for x in (self.a, self.b, self.init, self.beta) if x is not None]
+        terms = (self.a, self.b, self.init, self.beta, self.row)
+        return [base(x) for x in terms if x is not None]
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -46,6 +51,15 @@ class Product:
     def batch(self) -> int:
         """The number of products."""
         return math.prod(self.out.shape[:-2])
+
+    @property
+    def work_bytes(self) -> int:
+        """Memory for a transposed second operand, or as much of it as is needed at a time."""
+        _, n, k = self.sizes
+        size = self.out.dtype.itemsize
+        if not self.tb:
+            return 0
+        return tiles.work_bytes(n, k, size) if self.in_tiles else n * k * size
 
     @staticmethod
     def distance(t: Term) -> int:
@@ -84,8 +98,8 @@ class Single:
 Step = Group | Product | Single
 
 
-def product_of(t: Term) -> Product | None:
-    """The product that computes t, if BLAS can."""
+def product_of(t: Term, most: float = math.inf) -> Product | None:
+    """The product that computes t, if BLAS can; from `most` FLOP on BLAS does."""
     if t.name != "matmul" or t.op is not TABLE["matmul"] or t.size == 0:
         return None
     if native.gemm(t.dtype) is None:
@@ -95,6 +109,8 @@ def product_of(t: Term) -> Product | None:
     batches = [math.prod(x.shape[:-2]) for x in (a, b)]
     if product.sizes[2] == 0 or any(count not in (1, product.batch) for count in batches):
         return None
+    m, n, k = product.sizes
+    product.in_tiles = 2 * m * n * k < most and tiles.suits(m, n, k, t.dtype)
     return product
 
 

@@ -208,8 +208,7 @@ class Traffic:
             a, b, out = step.paces
             rows = self._range(step.a) if step.ta and step.batch == 1 else share(step.a, a)
             reads = [rows, share(step.b, b), share(step.out, out)]
-            if step.beta is not None:
-                reads.append(self._range(step.beta))
+            reads += [self._range(x) for x in (step.beta, step.row) if x is not None]
             return reads, [share(step.out, out)]
         private = sums(step) if k else []  # partial sums of all but the first are elsewhere
         reads = [share(base(x), step.pace(x)) for x in step.operands]

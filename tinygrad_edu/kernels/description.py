@@ -59,6 +59,11 @@ class Kernel:
         """The number of outer loops."""
         return len(self.values[0].varies) - 1
 
+    def lanes(self, vector_bytes: int) -> int:
+        """How many elements of the widest full values a vector register of such size holds."""
+        widest = max((v.dtype.itemsize for v in self.values if v.full), default=4)
+        return vector_bytes // max(widest, 4)
+
     @functools.cached_property
     def operands(self) -> tuple[int, ...]:
         """Positions of the operands."""

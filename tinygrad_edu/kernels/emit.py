@@ -37,14 +37,7 @@ def emit(kernel: Kernel, target: Target, name: str) -> str:
     """The kernel as LLVM assembly, a function of this name."""
     from tinygrad_edu.kernels import narrow
 
-    kind = narrow.NarrowEmitter if narrow.fits(kernel, target) else Emitter
-    return kind(kernel, target, name).text
-
-
-def lanes_of(kernel: Kernel, target: Target) -> int:
-    """How many elements of the kernel's widest full values a vector register holds."""
-    widest = max((v.dtype.itemsize for v in kernel.values if v.full), default=4)
-    return target.vector_bytes // max(widest, 4)
+    return narrow.emitter_of(kernel, target)(kernel, target, name).text
 
 
 Row = tuple[dict[int, Any], dict[tuple[int, str], Any]]
@@ -85,7 +78,7 @@ class Emitter(Values):
     def widths(self) -> tuple[int, ...]:
         """Lanes of the innermost loop, widest first: several registers at a time make several
         accumulators. The last leaves a remainder unless it is 1."""
-        lanes = lanes_of(self.kernel, self.target)
+        lanes = self.kernel.lanes(self.target.vector_bytes)
         wide = (2 * lanes,) if self.kernel.loops == 0 else (4 * lanes, lanes)
         return wide if self.target.masks else (*wide, 1)
 
@@ -179,7 +172,10 @@ class Emitter(Values):
         for row in self.rows:
             self.row, self.base = row
             self._finish_row()
-        indices = rows[-1]
+        self._empty_sums(rows[-1])
+
+    def _empty_sums(self, indices: list[Any]) -> None:
+        """Every so many rows, empty the accumulators of totals."""
         if indices and self.sums:
             often = self.b.and_(indices[-1], I64(_ROWS - 1))
             with self.b.if_then(self.b.icmp_signed("==", often, I64(_ROWS - 1))):
@@ -231,10 +227,15 @@ class Emitter(Values):
     def _number(self, i: int) -> Any:
         return self.single[i] if i in self.single else self.row[i]
 
+    def _at_once(self, i: int) -> bool:
+        """Whether reduction i is given the numbers of several rows at once."""
+        return False
+
     def _finish_row(self) -> None:
+        """Store the row's numbers."""
         kernel = self.kernel
         for i, v in enumerate(kernel.values):
-            if kernel.in_memory(i) and not v.full:
+            if kernel.in_memory(i) and not v.full and not self._at_once(i):
                 x = v.inputs[0]
                 number = self.row[i] if kernel.values[x].full else self._number(x)
                 old = self.load(v.dtype, self.base[i, "out"], 1)

@@ -42,6 +42,7 @@ _EMITTERS = (
     "reductions.py",
     "scalar_machine.py",
     "team.py",
+    "tiled.py",
     "vector_math/*.py",
 )
 """The modules whose text decides what a description becomes."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from tinygrad_edu.kernels import blas, llvm
+from tinygrad_edu.kernels import blas, door, llvm
 from tinygrad_edu.kernels.control import I32, I64, function, loop
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = I32(101), I32(111), I32(112)
@@ -239,10 +239,36 @@ def _walk(name: str) -> str:
     return str(module)
 
 
+def _walk_once(name: str) -> str:
+    """args: the walk, its arguments, `base`, a count, and as many addresses: they become the first
+    of `base`, and the stream is walked for step 0."""
+    module, b, argument = function(name)
+    walk, arguments, base, count = (argument(q) for q in range(4))
+    given, slots, walked = (
+        b.inttoptr(x, I64.as_pointer())
+        for x in (b.ptrtoint(b.function.args[0], I64), base, arguments)
+    )
+    with loop(b, I64(0), count, 1) as i:
+        b.store(b.load(b.gep(given, [b.add(i, I64(_ONCE))])), b.gep(slots, [i]))
+    for step, key in enumerate(("first", "last")):
+        b.store(I64(step), b.gep(walked, [I64(_WALK_ARGUMENTS.index(key))]))
+    _call(b, walk, [walked])
+    b.ret_void()
+    return str(module)
+
+
+_ONCE = 4
+"""Arguments of `_walk_once` before the addresses."""
+
+
+def _walk_address() -> int:
+    return llvm.address("walk", _walk)
+
+
 @functools.cache
 def walker() -> Any:
     """The walk, to be called with the address of its arguments."""
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(llvm.address("walk", _walk))
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(_walk_address())
 
 
 class Stream:
@@ -277,3 +303,16 @@ class Stream:
         args = self._args
         args[6], args[7] = first, last
         self._call(self._here)
+
+    def once(self, arrays: int, elements: int) -> Callable[..., Any]:
+        """``f(*arrays)`` walks the stream for one step with the addresses of so many contiguous
+        arrays as the first of `base`; it must be kept no longer than the stream. With `elements` as
+        in `door.ticket`. Faster than `run` by what it takes to ask for addresses.
+
+        Raises:
+            NoDoor: There is no such way in this Python, or for so many arrays.
+        """
+        words = [_walk_address(), self._here, self.base.ctypes.data, arrays, *[0] * arrays]
+        places = [(_ONCE + i, i) for i in range(arrays)]
+        call = door.Call(llvm.address("walk once", _walk_once), words, places)
+        return functools.partial(door.enter(), door.ticket([call], elements))
