@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from tinygrad_edu.kernels.vector_math import SUPPORTED
+from tinygrad_edu.kernels.vector_math import UNARY
 from tools.vector_functions import Array, vector_function
 
 CHUNK = 1 << 20
@@ -41,6 +41,14 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
     "sigmoid": _sigmoid,
     "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
     "erf": special.erf,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
 }
 
 
@@ -100,7 +108,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     kept = True
-    for name in arguments.names or sorted(SUPPORTED):
+    for name in arguments.names or sorted(UNARY):
         start = time.perf_counter()
         found = search(name, arguments.every, arguments.features)
         seconds = time.perf_counter() - start

@@ -24,7 +24,13 @@ from mpmath import mp, mpf
 
 TARGET = Path(__file__).parent.parent / "tinygrad_edu/kernels/vector_math/coefficients.py"
 DIGITS = 50
+CONSTANT_DIGITS = 420
+"""For the bits of 2/pi."""
+
 BITS = {"float32": 24, "float64": 53}
+TWO_OVER_PI_BITS = 1280
+"""Enough for the largest float64, 2^1024, and 192 bits more."""
+
 GRID = 30
 """Points looked at for each coefficient, when extrema of the error are searched."""
 
@@ -121,7 +127,69 @@ def problems() -> list[Problem]:
             6,
         ),
     ]
-    return listed
+    return [*listed, *double_problems()]
+
+
+def double_problems() -> list[Problem]:
+    """Polynomials of functions that are computed in double precision, whatever is asked."""
+    sqrt, one = mp.sqrt, mpf(1)
+    quarter_pi = mp.pi / 4 * mpf("1.001")  # rounding may pick the neighbouring multiple of pi/2
+    tan_eighth = (sqrt(2) - 1) * mpf("1.001")
+    log_s = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2
+    listed: list[tuple[str, str, Function, Function, Any, int]] = [
+        (
+            "SIN",
+            "(sin(x)/x - 1) / z of z = x^2, |x| <= pi/4",
+            lambda z: (mp.sin(sqrt(z)) / sqrt(z) - 1) / z,
+            lambda z: z * sqrt(z) / mp.sin(sqrt(z)),
+            quarter_pi**2,
+            5,
+        ),
+        (
+            "COS",
+            "(cos(x) - 1 + z/2) / z^2 of z = x^2, |x| <= pi/4",
+            lambda z: (mp.cos(sqrt(z)) - 1 + z / 2) / z**2,
+            lambda z: z**2 / mp.cos(sqrt(z)),
+            quarter_pi**2,
+            5,
+        ),
+        (
+            "SINH",
+            "(sinh(x)/x - 1) / z of z = x^2, |x| <= 1",
+            lambda z: (mp.sinh(sqrt(z)) / sqrt(z) - 1) / z,
+            lambda z: z * sqrt(z) / mp.sinh(sqrt(z)),
+            one,
+            6,
+        ),
+        (
+            "ASIN",
+            "(asin(x)/x - 1) / z of z = x^2, |x| <= 1/2",
+            lambda z: (mp.asin(sqrt(z)) / sqrt(z) - 1) / z,
+            lambda z: z * sqrt(z) / mp.asin(sqrt(z)),
+            one / 4,
+            12,
+        ),
+        (
+            "ATAN",
+            "(atan(x)/x - 1) / z of z = x^2, |x| <= tan(pi/8)",
+            lambda z: (mp.atan(sqrt(z)) / sqrt(z) - 1) / z,
+            lambda z: z * sqrt(z) / mp.atan(sqrt(z)),
+            tan_eighth**2,
+            11,
+        ),
+        (
+            "LOG_TAIL",
+            "(atanh(s)/s - 1 - z/3) / z^2 of z = s^2, s as in LOG",
+            lambda z: (mp.atanh(sqrt(z)) / sqrt(z) - 1 - z / 3) / z**2,
+            lambda z: z**2 * sqrt(z) / mp.atanh(sqrt(z)),
+            log_s,
+            8,
+        ),
+    ]
+    return [
+        Problem(name, "float64", meaning, function, weight, mpf(0), high, degree)
+        for name, meaning, function, weight, high, degree in listed
+    ]
 
 
 # ------------------------------------------------------------------------------ the fit
@@ -213,6 +281,34 @@ def split(x: Any, bits: int, precision: str) -> tuple[float, float]:
     return float(high), rounded(x - high, precision)
 
 
+def long_constants() -> list[str]:
+    """The numbers that no polynomial needs: pi/2 and 2/pi, and numbers as sums of two."""
+    with mp.workdps(CONSTANT_DIGITS):
+        return _long_constants()
+
+
+def _long_constants() -> list[str]:
+    first, _ = split(mp.pi / 2, 38, "float64")
+    second, _ = split(mp.pi / 2 - mpf(first), 38, "float64")
+    third = float(mp.pi / 2 - mpf(first) - mpf(second))
+    digits = f"{int(mp.floor(2 / mp.pi * mpf(2) ** TWO_OVER_PI_BITS)):x}"
+    width = 64
+    lines = [
+        "HALF_PI = (  # parts of so few bits that their product with 15 more is exact; the rest",
+        *(f"    {part!r}," for part in (first, second, third)),
+        ")",
+        f"TWO_OVER_PI_BITS = {TWO_OVER_PI_BITS}",
+        "TWO_OVER_PI = int(  # times 2^TWO_OVER_PI_BITS, rounded down",
+        *(f'    "{digits[i : i + width]}"' for i in range(0, len(digits), width)),
+    ]
+    lines[-1] += ","
+    lines += ["    16,", ")", ""]
+    for name, x in (("HALF_PI_SUM", mp.pi / 2), ("THIRD_SUM", mpf(1) / 3)):
+        high = float(x)
+        lines += [f"{name} = ({high!r}, {float(x - mpf(high))!r})"]
+    return [*lines, ""]
+
+
 def module() -> str:
     """The source of coefficients.py."""
     lines = [
@@ -229,7 +325,7 @@ def module() -> str:
         f'    "{precision}": {split(mp.log(2), bits, precision)},'
         for precision, bits in (("float32", 24 - 8), ("float64", 53 - 11))
     ]
-    lines += ["}", ""]
+    lines += ["}", "", *long_constants()]
     listed = problems()
     for name in dict.fromkeys(problem.name for problem in listed):
         lines.append(f"{name} = {{")

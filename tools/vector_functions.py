@@ -31,7 +31,8 @@ class VectorFunction:
         self.dtype, self.width = np.dtype(dtype), width or WIDTHS[dtype]
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        module = llvm.parse_assembly(_module(name, dtype, self.width))
+        self.arity = 1 if name in vector_math.UNARY else 2
+        module = llvm.parse_assembly(_module(name, dtype, self.width, self.arity))
         found = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
         machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(),
@@ -49,28 +50,29 @@ class VectorFunction:
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         address = self._engine.get_function_address("apply")
-        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (self.arity + 2))(address)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, *xs: Array) -> Array:
         """The function of every element."""
-        flat = np.zeros(-(-x.size // self.width) * self.width, self.dtype)
-        flat[: x.size] = x.ravel()
-        out = np.empty_like(flat)
-        self.call(flat.ctypes.data, out.ctypes.data, flat.size)
-        return out[: x.size].reshape(x.shape)
+        size, shape = xs[0].size, xs[0].shape
+        rows = np.zeros((len(xs) + 1, -(-size // self.width) * self.width), self.dtype)
+        for row, x in zip(rows, xs, strict=False):
+            row[:size] = x.ravel()
+        self.call(*(row.ctypes.data for row in rows), rows.shape[1])
+        return rows[-1, :size].reshape(shape)
 
 
-def _module(name: str, dtype: str, width: int) -> str:
-    """``apply(x, y, n)``: y[i] = function(x[i]) for i < n, a multiple of the width."""
+def _module(name: str, dtype: str, width: int, arity: int) -> str:
+    """``apply(x, ..., y, n)``: y[i] = function(x[i], ...) for i < n, a multiple of the width."""
     element = ir.FloatType() if dtype == "float32" else ir.DoubleType()
     kind = element if width == 1 else ir.VectorType(element, width)
     size = np.dtype(dtype).itemsize
     module, integer = ir.Module(), ir.IntType(64)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer] * 3), "apply")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer] * (arity + 2)), "apply")
     start = function.append_basic_block()
     loop, end = function.append_basic_block(), function.append_basic_block()
     builder = ir.IRBuilder(start)
-    x, y, n = function.args
+    *xs, y, n = function.args
     builder.cbranch(builder.icmp_signed(">", n, integer(0)), loop, end)
     builder.position_at_end(loop)
     i = builder.phi(integer)
@@ -80,9 +82,10 @@ def _module(name: str, dtype: str, width: int) -> str:
         offset = builder.mul(i, integer(size))
         return builder.inttoptr(builder.add(base, offset), kind.as_pointer())
 
-    value = builder.load(pointer(x))
-    value.align = size
-    builder.store(vector_math.emit(name, builder, value), pointer(y), align=size)
+    values = [builder.load(pointer(x)) for x in xs]
+    for value in values:
+        value.align = size
+    builder.store(vector_math.emit(name, builder, *values), pointer(y), align=size)
     following = builder.add(i, integer(width))
     i.add_incoming(following, builder.block)
     builder.cbranch(builder.icmp_signed("<", following, n), loop, end)

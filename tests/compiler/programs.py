@@ -115,13 +115,21 @@ UNARY = [
     "atan",
     "floor",
     "expm1",
+    "cos",
+    "asin",
+    "acos",
+    "sinh",
+    "cosh",
+    "tan",
 ]
+BOUNDED = {"expm1", "asin", "acos", "sinh", "cosh", "tan"}
+"""Of what is between -1 and 1: elsewhere they are not defined, or grow too fast to compare."""
 
 
 def _unary(p: Random) -> Any:
     x = p.pick()
     name = p.choice(UNARY)
-    bounded = x if name != "expm1" else x.tanh()
+    bounded = x.tanh() * 0.9 if name in BOUNDED else x
     params = {"alpha": 1.5} if name == "elu" else {}
     if name == "leaky_relu":
         params = {"negative_slope": 0.1}
@@ -146,7 +154,7 @@ def _ratio(p: Random) -> Any:
 
 def _power(p: Random) -> Any:
     x = p.pick().tanh() + 1.5
-    return x ** p.choice([2, 3, 0.5, -1, 1.7])
+    return x ** p.choice([2, 3, 0.5, -1, 1.7, p.pick().tanh()])
 
 
 def _numbers(p: Random) -> Any:
@@ -220,6 +228,68 @@ def _index(p: Random) -> Any:
     return apply(TABLE["scatter"], x, key=key, shape=(x.shape[0] + 2, *x.shape[1:]))
 
 
+def _positions(p: Random, shape: Any, size: int) -> Any:
+    """Positions along an axis of this size: constants, labels, or what a program finds."""
+    kind = p.rng.integers(3)
+    if kind == 0 and size >= p.n and shape == (p.m,):
+        return p.labels
+    if kind == 1 and shape == (p.m,) and size >= p.n:
+        return p.states[0].argmax(1)
+    return tg.tensor(p.rng.integers(-size, size, shape))
+
+
+def _advanced(p: Random) -> Any:
+    """A key of slices, integers, new axes and positions in any order, to read or to add to."""
+    x = p.choice([p.pick(), p.states[8]])
+    common = tuple(int(n) for n in p.choice([(), (3,), (2, 3), (p.m,)]))
+    parts: list[Any] = []
+    for size in x.shape[: int(p.rng.integers(x.ndim + 1))]:
+        if p.rng.random() < 0.2:
+            parts.append(None)
+        parts.append(
+            p.choice(
+                [
+                    lambda n=size: slice(None, None, int(p.choice([1, -1, 2]))),
+                    lambda n=size: int(p.rng.integers(-n, n)),
+                    lambda n=size: _positions(p, common, n),
+                    lambda n=size: _positions(p, common, n),
+                ]
+            )()
+        )
+    if p.rng.random() < 0.4:
+        parts.append(Ellipsis)
+    key = tuple(parts)
+    read = x[key]
+    if p.rng.random() < 0.5:
+        return read
+    written = x * 1
+    written[key] = p.choice([read * 2, 0.5, read])
+    return written
+
+
+def _along(p: Random) -> Any:
+    """What goes along an axis, or picks along it. Only states are put in order: of what both sides
+    compute, rounding may exchange neighbours."""
+    x, state = p.pick(), p.choice(p.states)
+    axis = int(p.rng.integers(max(x.ndim, 1)))
+    if not (x.ndim and state.ndim):
+        return x
+    other = int(p.rng.integers(state.ndim))
+    order = state.argsort(other, descending=bool(p.rng.integers(2)))
+    kind = p.rng.integers(6)
+    if kind == 0:
+        return tg.take_along_dim(state, order, other).cumsum(other) * 0.1
+    if kind == 1:
+        return state.topk(int(p.rng.integers(state.shape[other] + 1)), other)[0]
+    if kind == 2:
+        return p.choice([state.max, state.min])(other)[0]
+    if kind == 3:
+        return tg.index_select(x, axis, p.rng.integers(0, x.shape[axis], 3))
+    if kind == 4:
+        return tg.scatter_add(state, other, order, tg.gather(state, other, order) * 0.5)
+    return p.choice([state.argmax, state.argmin])(other).to(p.dtype) * 0.1 + state.sum()
+
+
 def _rows(p: Random) -> Any:
     x = p.pick()
     if not x.ndim:
@@ -273,7 +343,7 @@ def _substituted(t: Any, old: Any, new: Any) -> Any:
 MAKERS: tuple[Callable[[Random], Any], ...] = (
     *(_binary, _binary, _unary, _unary, _positive, _ratio, _power, _numbers, _reduce, _reduce),
     *(_where, _matmul, _linear, _momentum, _layout, _layout, _index, _rows, _rows, _loss),
-    _gradient,
+    *(_gradient, _advanced, _along),
 )
 
 

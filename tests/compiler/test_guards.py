@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import warnings
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import nn, optim
-from tinygrad_edu.errors import GradientError, TraceError
+from tinygrad_edu import errors, nn, optim
+from tinygrad_edu.errors import ArgumentError, GradientError, TraceError
 from tinygrad_edu.graph.creation import random_state
 from tinygrad_edu.nn import functional as F
 
@@ -640,9 +641,71 @@ def test_an_error_leaves_everything_as_it_was() -> None:
         np.testing.assert_array_equal(t.numpy(), values[name])
 
 
-def test_class_numbers_that_are_none_cost_nan() -> None:
-    f = tg.compile(lambda scores, labels: F.cross_entropy(scores, labels))
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"reduction": "none"}])
+@pytest.mark.parametrize("wrong", [[0, 4, 1], [0, -1, 1], [9, 0, -3]])
+def test_class_numbers_that_are_none_raise(wrong: list[int], options: Any) -> None:
     scores = numbers(3, 4)
-    assert np.isfinite(f(scores, tg.tensor([0, 3, -100])).item())
-    assert np.isnan(f(scores, tg.tensor([0, 4, 1])).item())
-    assert np.isnan(f(scores, tg.tensor([0, -1, 1])).item())
+    f = tg.compile(lambda scores, labels: F.cross_entropy(scores, labels, **options))
+    assert np.isfinite(f(scores, tg.tensor([0, 3, -100])).numpy()).all()
+    with pytest.raises(ArgumentError) as expected:
+        F.cross_entropy(scores, tg.tensor(wrong), **options)
+    with pytest.raises(ArgumentError) as found:
+        f(scores, tg.tensor(wrong))
+    assert str(found.value) == str(expected.value)
+    assert np.isfinite(f(scores, tg.tensor([0, 3, 1])).numpy()).all()  # nothing is left of it
+
+
+READERS = {
+    "getitem": lambda x, i: x[i],
+    "gather": lambda x, i: tg.gather(x, 0, i.reshape(-1, 1)),
+    "index_select": lambda x, i: tg.index_select(x, 0, i),
+    "take_along_dim": lambda x, i: tg.take_along_dim(x, i.reshape(-1, 1), 0),
+    "scatter_add": lambda x, i: tg.scatter_add(x, 0, i.reshape(-1, 1), x),
+    "one element of each row": lambda x, i: x[np.arange(3), i],
+}
+
+
+@pytest.mark.parametrize("position", [-9, -4, -1, 0, 2, 3, 4, 1 << 40])
+@pytest.mark.parametrize("name", READERS)
+def test_positions_raise_as_they_do_without_compiling(name: str, position: int) -> None:
+    x, i = numbers(3, 4), tg.tensor([0, position, 1])
+    f = tg.compile(READERS[name])
+    counts = name in {"getitem", "take_along_dim", "one element of each row"}  # from the end
+    size = 4 if name == "one element of each row" else 3
+    if (-size if counts else 0) <= position < size:
+        np.testing.assert_array_equal(f(x, i).numpy(), READERS[name](x, i).numpy())
+        return
+    with pytest.raises(errors.IndexingError) as expected:
+        READERS[name](x, i)
+    with pytest.raises(errors.IndexingError) as found:
+        f(x, i)
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_wrong_class_number_leaves_the_parameters_alone(threads: int) -> None:
+    weight = nn.Parameter(numbers(64, 40))
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    @tg.compile
+    def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(x @ weight, y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, y = np.ones((512, 64), np.float32), np.zeros(512, np.int64)
+    bad = np.where(np.arange(512) == 300, 40, y)
+    before = tg.get_num_threads()
+    tg.set_num_threads(threads)
+    try:
+        for call in (step, functools.partial(step.epoch, batch_size=64)):
+            call(x, y)
+            kept = weight.detach().numpy().copy()
+            with pytest.raises(ArgumentError, match=r"run from 0 to 40, but .* 40 classes"):
+                call(x, bad)
+            np.testing.assert_array_equal(weight.detach().numpy(), kept)
+            assert np.isfinite(call(x, y).numpy()).all()
+    finally:
+        tg.set_num_threads(before)

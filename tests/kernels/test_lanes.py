@@ -94,6 +94,43 @@ def test_every_rule(name: str, dtype: Any) -> None:
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
 
 
+def test_only_the_power_of_integers_has_no_vector_form() -> None:
+    """It raises where the exponent is negative, so NumPy computes it, in compiled steps too."""
+    refused = set()
+    for name in RULES:
+        op = TABLE[name]
+        assert isinstance(op, Elementwise)
+        for dtype in (np.float32, np.float64, np.int32, np.int64, np.bool_):
+            xs = operands(op, dtype)
+            with contextlib.suppress(TypeError):
+                if op.prepare(xs) is None and (name, dtype) not in EMITTED:
+                    try:
+                        costs(
+                            op.rule, PARAMS.get(name, {}), [x.dtype for x in xs], op.infer(*xs)[1]
+                        )
+                    except NoVectorForm:
+                        refused.add((name, np.dtype(dtype).name))
+    assert refused == {("pow", "int32"), ("pow", "int64")}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+def test_division_of_every_pair(name: str, dtype: Any) -> None:
+    if np.dtype(dtype).kind == "f":
+        numbers = np.array([*EDGES, 0.3, -0.3, 1e30, -5.5], dtype)
+    else:
+        info = np.iinfo(dtype)
+        numbers = np.array([0, 1, -1, 2, -2, 7, -7, info.min, info.max, info.min + 1], dtype)
+    x, y = (a.ravel().copy() for a in np.meshgrid(numbers, numbers))
+    op = TABLE[name]
+    assert isinstance(op, Elementwise)
+    found, expected = run(op, [x, y], x.dtype, {}), op.forward(x, y)
+    np.testing.assert_array_equal(found, expected)
+    if x.dtype.kind == "f":
+        numeric = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(found[numeric]), np.signbit(expected[numeric]))
+
+
 def test_a_bare_number_takes_the_type_of_what_is_beside_it() -> None:
     seen = []
     costs(lambda m, x: seen.append((2 * x + 1).dtype) or x, {}, [np.dtype("f4")], np.dtype("f4"))
@@ -102,6 +139,6 @@ def test_a_bare_number_takes_the_type_of_what_is_beside_it() -> None:
 
 def test_what_has_no_vector_form_says_so() -> None:
     with pytest.raises(NoVectorForm):
-        costs(TABLE["cosh"].rule, {}, [np.dtype("f4")], np.dtype("f4"))  # type: ignore[attr-defined]
+        costs(TABLE["pow"].rule, {}, [np.dtype("i8")] * 2, np.dtype("i8"))  # type: ignore[attr-defined]
     with pytest.raises(NoVectorForm):
         costs(lambda m, x: x / 2, {}, [np.dtype("i8")], np.dtype("i8"))

@@ -92,16 +92,17 @@ def test_other_losses_hand_their_options_on() -> None:
         assert module(*(args or (SCORES, shares))).tolist() == function().tolist()
 
 
-def test_what_is_no_class_costs_nan_in_a_compiled_step() -> None:
-    """It cannot raise for a value: with and without weights, and what is ignored costs nothing."""
-    labels = tg.tensor([0, 9, -100, 1, 2, 3])
-    for loss in (nn.NLLLoss(reduction="none"), nn.NLLLoss(WEIGHT, reduction="none")):
-        found = tg.compile(lambda x, y, loss=loss: loss(x, y))(SCORES, labels).numpy()
-        assert np.isnan(found).tolist() == [False, True, False, False, False, False]
-        assert found[2] == 0
-    weighted = nn.CrossEntropyLoss(WEIGHT, reduction="none")
-    found = tg.compile(lambda x, y: weighted(x, y))(SCORES, labels).numpy()
-    assert np.isnan(found).tolist() == [False, True, False, False, False, False]
+def test_what_is_no_class_raises_in_a_compiled_step() -> None:
+    """With and without weights, in a call that comes later; and what is ignored costs nothing."""
+    good, bad = tg.tensor([0, 3, -100, 1, 2, 3]), tg.tensor([0, 9, -100, 1, 2, 3])
+    for make in (nn.NLLLoss, nn.CrossEntropyLoss):
+        for loss in (make(reduction="none"), make(WEIGHT, reduction="none")):
+            step = tg.compile(lambda x, y, loss=loss: loss(x, y))
+            found = step(SCORES, good).numpy()
+            np.testing.assert_allclose(found, loss(SCORES, good).numpy(), rtol=1e-5)
+            assert found[2] == 0
+            with pytest.raises(ArgumentError, match="class numbers run from 0 to 9"):
+                step(SCORES, bad)
 
 
 def test_weights_are_buffers() -> None:

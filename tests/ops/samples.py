@@ -387,6 +387,15 @@ def _last_writer(*indices: Array, key: Key, shape: tuple[int, ...]) -> Array:
 
 
 @st.composite
+def namings(draw: Any) -> Sample:
+    """Positions along an axis, some from its end."""
+    size = draw(st.integers(1, 9))
+    index = np.random.default_rng(draw(seeds)).integers(-size, size, draw(shapes()))
+    how = {"wraps": True, "ignored": None, "name": "gather", "where": "along axis 0"}
+    return Sample((index,), {"size": size, **how})
+
+
+@st.composite
 def concatenations(draw: Any) -> Sample:
     """Arrays that differ along one axis at most."""
     shape = draw(shapes(min_dims=1))
@@ -445,6 +454,7 @@ STRUCTURE: dict[str, Case] = {
     ),
     "argsort": Case(orders(), order_of),
     "last_writer": Case(writings(), _last_writer),
+    "positions": Case(namings(), lambda i, size, **how: np.arange(size)[i]),
     "cast": Case(casts(), lambda x, dtype: x.astype(dtype)),
     "matmul": Case(products(), lambda a, b: np.einsum("...ij,...jk->...ik", a, b)),
 }

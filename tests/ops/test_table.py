@@ -43,7 +43,8 @@ def test_what_is_not_differentiable() -> None:
     flat = {name for name, op in OWN.items() if not op.differentiable}
     assert flat == {"lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or",
                     "logical_not", "sign", "floor", "floor_divide", "argmax", "argmin",
-                    "argsort", "last_writer", "max_pool_positions", "random"}  # fmt: skip
+                    "argsort", "last_writer", "max_pool_positions", "positions",
+                    "random"}  # fmt: skip
 
 
 def test_readers_look_names_up() -> None:

@@ -7,18 +7,19 @@ their positions in the stream are noted (`Writer.moving`) and set before each st
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.arena import Layout
+from tinygrad_edu.compiler.arena import Layout, allocate
 from tinygrad_edu.compiler.group import Group
+from tinygrad_edu.compiler.looped import REPORT, Call
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.rules import is_reduction
-from tinygrad_edu.compiler.steps import Product, Step
+from tinygrad_edu.compiler.steps import Product, Single, Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.graph.node import Node, as_ours
 from tinygrad_edu.kernels import native, tiled, tiles, tune
@@ -26,12 +27,17 @@ from tinygrad_edu.kernels.emit import emit
 from tinygrad_edu.kernels.llvm import Target, address
 from tinygrad_edu.kernels.native import COPIED_AXES
 
+CALL_FAILED, FIRST_REPORT = 1, 2
+"""Codes in `Writer.stop`: an exception was raised in a call of NumPy; from the second on, number
+`code - FIRST_REPORT` of `Writer.checks` was reported."""
+
 
 @dataclass(frozen=True)
 class Instruction:
-    """One step of a plan: `kernel` is ``fused``, ``matmul``, ``move`` or ``numpy`` (a call back to
-    NumPy); `ops` and `nodes` are what it computes, `shapes` the space it walks (of a product m, n,
-    k, after the batch if there is one), `flop` and `bytes` what it computes and moves."""
+    """One step of a plan: `kernel` is ``fused``, ``matmul``, ``move``, ``loop`` (a kernel of one
+    op alone) or ``numpy`` (a call back to NumPy); `ops` and `nodes` are what it computes, `shapes`
+    the space it walks (of a product m, n, k, after the batch if there is one), `flop` and `bytes`
+    what it computes and moves."""
 
     kernel: str
     ops: tuple[str, ...]
@@ -93,7 +99,9 @@ class Writer:
         self.code = Code()
         self.instructions: list[Instruction] = []
         self.spans: list[tuple[int, int]] = []  # which words each instruction is
-        self.stop = np.zeros(1, np.int64)
+        self.stop = np.zeros(3, np.int64)  # a code, and the numbers that a kernel reports
+        self.checks: list[Callable[[int, int], Exception]] = []
+        self._kept: list[np.ndarray] = []
         self.errors: list[BaseException] = []
         self.largest_by_blas = self.largest_in_tiles = 0
         for step in steps:
@@ -102,7 +110,7 @@ class Writer:
             elif isinstance(step, Product):
                 self._product(step)
             elif step.native:
-                self._move(step.out)
+                self._native(step)
             else:
                 self._numpy(step.out)
 
@@ -160,6 +168,8 @@ class Writer:
             self.instruct(code, self._kernel(step), self._group_arguments(step, part))
         elif isinstance(step, Product):
             self.instruct(code, *self._product_arguments(step, part))
+        elif step.call is not None:
+            self._called(step, step.call, code)
         else:
             self._copies(step.out, code)
 
@@ -248,9 +258,28 @@ class Writer:
         ops = ("matmul",) if plain else ("matmul", "add")
         self._describe("matmul", [step.out], step, (*batch, m, n, k), flop * step.batch, ops)
 
-    def _move(self, t: Term) -> None:
-        self._copies(t, self.code)
-        self._describe("move", [t], _Terms(t), t.shape, 0)
+    def _native(self, step: Single) -> None:
+        self.write(step, self.code)
+        kernel, flop = ("move", 0) if step.call is None else ("loop", step.out.size)
+        self._describe(kernel, [step.out], step, step.out.shape, flop)
+
+    def _called(self, step: Single, call: Call, code: Code) -> None:
+        scratch = 0
+        if call.scratch:
+            self._kept.append(allocate(call.scratch))
+            scratch = self._kept[-1].ctypes.data
+        for kernel, given in call.kernels:
+            arguments: list[int | Term] = []
+            for x in given:
+                if isinstance(x, tuple):
+                    arguments.append(scratch + x[1])
+                elif x == REPORT:
+                    arguments += [self.stop.ctypes.data, FIRST_REPORT + len(self.checks)]
+                else:
+                    arguments.append(step.out if isinstance(x, str) else x)
+            self.instruct(code, kernel, arguments)
+        if call.error is not None:
+            self.checks.append(call.error)
 
     def _copies(self, t: Term, code: Code) -> None:
         found = moves_of(t)
@@ -269,15 +298,7 @@ class Writer:
         call = _Call(t, self)
         self._calls.append(call)
         self._instruction(call.address, [*(base(x) for x in t.inputs), t])
-        self._describe("numpy", [t], _Terms(t), t.shape, t.size)
-
-
-class _Terms:
-    """What a single term reads and makes, for the description."""
-
-    def __init__(self, t: Term) -> None:
-        self.reads = [base(x) for x in t.inputs]
-        self.outputs = [t]
+        self._describe("numpy", [t], Single(t, False), t.shape, t.size)
 
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -304,7 +325,7 @@ class _Call:
         except BaseException as error:
             ours = as_ours(error, t.op, t.inputs) if isinstance(error, Exception) else error
             self._writer.errors.append(ours)
-            self._writer.stop[0] = 1
+            self._writer.stop[0] = CALL_FAILED
 
 
 def _array(t: Term, place: int) -> np.ndarray:

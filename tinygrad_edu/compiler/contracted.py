@@ -130,17 +130,13 @@ def _matmul(graph: Graph, xs: tuple[Term, ...], params: Params, shape: Shape) ->
 
 
 def _getitem(graph: Graph, xs: tuple[Term, ...], params: Params, shape: Shape) -> Term | None:
-    """``x[arange(n), labels]``, the label's element of each row, as a sum over a mask. A label
-    outside the row gives nan, since a kernel cannot raise."""
+    """``x[arange(n), labels]``, the label's element of each row, as a sum over a mask. (Labels
+    that do not exist were reported before.)"""
     x = xs[0]
     if not _picks(params["key"], x.shape, xs[1:]) or x.dtype.kind != "f":
         return None
-    labels, mask = _mask(graph, xs[2], x.shape)
-    apply = graph.apply
-    chosen = apply(TABLE["where"], mask, x, 0)
-    picked = apply(TABLE["sum"], chosen, axes=(1,), keepdims=True)
-    inside = apply(TABLE["logical_and"], labels >= 0, labels < x.shape[1])
-    picked = apply(TABLE["where"], inside, picked, math.nan)
+    chosen = graph.apply(TABLE["where"], _mask(graph, xs[2], x.shape), x, 0)
+    picked = graph.apply(TABLE["sum"], chosen, axes=(1,), keepdims=True)
     return reshape(picked, shape)
 
 
@@ -149,7 +145,7 @@ def _scatter(graph: Graph, xs: tuple[Term, ...], params: Params, shape: Shape) -
     x = xs[0]
     if not _picks(params["key"], shape, xs[1:]) or x.dtype.kind != "f":
         return None
-    _, mask = _mask(graph, xs[2], shape)
+    mask = _mask(graph, xs[2], shape)
     column = graph.apply(TABLE["expand"], x, shape=shape[:1])
     column = reshape(column, (shape[0], 1))
     return graph.apply(TABLE["where"], mask, column, 0)
@@ -167,11 +163,10 @@ def _picks(key: Any, shape: Shape, indices: tuple[Term, ...]) -> bool:
     return bool(np.array_equal(rows.value, np.arange(shape[0])))
 
 
-def _mask(graph: Graph, labels: Term, shape: Shape) -> tuple[Term, Term]:
-    """The labels as a column counted from the front, and where each row has its label."""
+def _mask(graph: Graph, labels: Term, shape: Shape) -> Term:
+    """Where each row has its label."""
     column = reshape(labels, (shape[0], 1))
-    column = graph.apply(TABLE["where"], column < 0, column + shape[1], column)
-    return column, graph.apply(TABLE["eq"], column, np.arange(shape[1], dtype=column.dtype))
+    return graph.apply(TABLE["eq"], column, np.arange(shape[1], dtype=column.dtype))
 
 
 RULES: dict[str, Callable[..., Term | None]] = {

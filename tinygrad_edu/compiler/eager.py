@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.compiler import looped
 from tinygrad_edu.compiler.algebra import simplify
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import Group
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.order import order
+from tinygrad_edu.compiler.steps import Single, Step
 from tinygrad_edu.compiler.term import Graph, Term, TermReader
 from tinygrad_edu.kernels import door
 from tinygrad_edu.kernels.emit import emit
@@ -63,21 +65,29 @@ def make(
     return Program(leaves, list(chain(*steps)), list(chain(*parts)))  # type: ignore[arg-type]
 
 
-def _steps(results: Sequence[Term]) -> list[Group] | None:
+ALONE = ("cumsum", "argsort")
+"""Ops with a kernel of their own that definitions may use."""
+
+
+def _steps(results: Sequence[Term]) -> list[Step] | None:
     """The kernels that compute the results, in order; None if it takes more than kernels."""
     roots = [base(t) for t in results]
     if any(t.op is None for t in roots):
         return None
     fused = fuse(list(dict.fromkeys(roots)), {})
-    if not all(isinstance(step, Group) for step in fused.steps):
+    if not all(isinstance(step, Group) or _is_alone(step) for step in fused.steps):
         return None
     steps, _ = order(fused.steps, fused.rank, {})
     for step in steps:
-        assert isinstance(step, Group)
-        for i, v in enumerate(step.kernel.values):
+        for i, v in enumerate(step.kernel.values if isinstance(step, Group) else ()):
+            assert isinstance(step, Group)
             if step.kernel.row_reduction(i) and v.kind == "sum" and step.extents[-1] > _LONGEST_ROW:
                 return None
-    return steps  # type: ignore[return-value]
+    return steps
+
+
+def _is_alone(step: Step) -> bool:
+    return isinstance(step, Single) and step.call is not None and step.out.name in ALONE
 
 
 class _TooLong(Exception):
@@ -148,14 +158,21 @@ class Program:
     room for what the kernels compute and for what they note on the way."""
 
     def __init__(
-        self, leaves: Sequence[Term], steps: Sequence[Group], results: Sequence[Term]
+        self, leaves: Sequence[Term], steps: Sequence[Step], results: Sequence[Term]
     ) -> None:
         self._rooms: list[Room] = []
         self._constants: list[Array] = []  # kernels read their memory
         place = {t: i for i, t in enumerate(leaves)}
-        calls = [self._call(step, place, len(leaves)) for step in steps]
+        calls = []
+        elements = 0
+        for step in steps:
+            if isinstance(step, Group):
+                calls.append(self._call(step, place, len(leaves)))
+                elements += math.prod(step.extents)
+            elif isinstance(step, Single) and step.call is not None:
+                calls += self._alone(step.out, step.call, place, len(leaves))
+                elements += step.out.size
         self.kernels = len(calls)
-        elements = sum(math.prod(step.extents) for step in steps)
         self._ticket, self._enter = door.ticket(calls, elements), door.enter()
         self._results = [self._result(t, place[base(t)] - len(leaves)) for t in results]
 
@@ -189,6 +206,30 @@ class Program:
             self._rooms.append(((step.extents[-1] + _PADDING,), kernel.values[i].dtype))
         found = address(kernel.signature, lambda name: emit(kernel, target, name), target)
         return door.Call(found, words, places)
+
+    def _alone(
+        self, out: Term, call: looped.Call, place: dict[Term, int], operands: int
+    ) -> list[door.Call]:
+        """How the kernels of a single term are called, after making room for it."""
+        scratch = operands + len(self._rooms)
+        self._rooms.append(((max(call.scratch, 1),), np.dtype(np.uint8)))
+        place[out] = operands + len(self._rooms)
+        self._rooms.append((out.shape, out.dtype))
+        calls = []
+        for kernel, arguments in call.kernels:
+            words: list[int] = []
+            places: list[tuple[int, int]] = []
+            for x in arguments:
+                if isinstance(x, int):
+                    words.append(x)
+                    continue
+                array = (
+                    scratch if isinstance(x, tuple) else place[x if isinstance(x, Term) else out]
+                )
+                places.append((len(words), array))
+                words.append(0)
+            calls.append(door.Call(kernel, words, places))
+        return calls
 
     def _result(self, t: Term, room: int) -> tuple[int, tuple[int, ...] | None, int | None]:
         """In which room a result is and, if it is not the room as it is, under which shape and up

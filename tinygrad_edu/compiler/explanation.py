@@ -26,7 +26,8 @@ class Row:
     Attributes:
         line: File and number of the line of the user's code it comes from; of several, the first.
         source: That line.
-        kernel: What runs.
+        kernel: What runs: ``fused`` ops, a ``matmul``, a ``move`` of memory, a ``loop`` for that op
+            alone, or a call of ``numpy`` through Python.
         ops: What it stands for.
         shape: The shape of its (last) result.
         flop: Arithmetic operations.
@@ -84,8 +85,11 @@ class Explanation:
         flop = sum(row.flop for row in self.rows)
         times = [row.seconds for row in self.rows if row.seconds is not None]
         took = f", {sum(times) * 1e6:.1f} us" if times else ""
+        calls = [row for row in self.rows if row.kernel == "numpy"]
+        names = ", ".join(dict.fromkeys(name for row in calls for name in row.ops))
+        left = f" ({len(calls)} of them calls of NumPy ({names}))" if calls else ""
         return (
-            f"{self.name}: {len(self.rows)} instructions, {_short(flop)} FLOP{took}, "
+            f"{self.name}: {len(self.rows)} instructions{left}, {_short(flop)} FLOP{took}, "
             f"{_short(self.arena_bytes)} bytes of memory (separately {_short(self.separate_bytes)})"
         )
 

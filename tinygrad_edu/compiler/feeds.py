@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from ctypes import addressof, c_char
+from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.errors import DTypeError, ShapeError
+from tinygrad_edu.ops.table import TABLE
 
 _buffer = c_char.from_buffer
+
+Source = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""An array, or an array and which of its rows."""
 
 
 def checked(
@@ -41,3 +47,15 @@ def address_of(x: np.ndarray) -> int:
         return addressof(_buffer(x))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return x.ctypes.data
+
+
+def look(positions: Sequence[tuple[int, Mapping[str, Any]]], sources: Sequence[Source]) -> None:
+    """Raise for positions among the inputs that do not exist: so nothing is computed, of many steps
+    none is done, and no thread stops while others wait for it. Each is the number of an input, and
+    the parameters of the op `positions`."""
+    for i, params in positions:
+        source = sources[i]
+        if isinstance(source, tuple):
+            data, index = source
+            source = data[index]
+        TABLE["positions"].forward(np.asarray(source), **params)

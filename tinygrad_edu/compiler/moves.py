@@ -73,10 +73,10 @@ class _Strided:
         self._start = one.__array_interface__["data"][0]
 
     def part(self, key: Key) -> np.ndarray:
-        """The view that a basic key addresses. (Without ``...`` a key of integers alone would give
-        NumPy's copy of the one element, which lies elsewhere.)"""
+        """The view that a basic key takes. Without an ellipsis NumPy copies a single element."""
         parts = key.fill(())
-        return self.view[parts if Ellipsis in parts else (*parts, Ellipsis)]
+        view: np.ndarray = self.view[parts if Ellipsis in parts else (*parts, ...)]
+        return view
 
     def offset(self, view: np.ndarray) -> int:
         """Bytes from the start of the array to that of a view of it."""

@@ -32,7 +32,9 @@ def order(
         if t in places and s in readers.get(places[t], ()) and not _may_overwrite(s, t, places[t])
     }
     before = predecessors(steps, pinned)
-    found, left = _sorted(steps, before, _updates(steps, readers, pinned))
+    updates = _updates(steps, readers, pinned)
+    looks = _needed(steps, {t: s for s in steps for t in s.outputs})
+    found, left = _sorted(steps, before, [(id(s) not in looks, not updates[id(s)]) for s in steps])
     if len(found) < len(steps):
         stuck = {
             owner[t]
@@ -129,16 +131,30 @@ def _updates(
     return found
 
 
+def _needed(steps: Sequence[Step], made: Mapping[Term, Step]) -> set[int]:
+    """The steps that look whether positions exist, and all that these need: what may stop a program
+    comes before states are changed."""
+    waiting: list[Step] = [s for s in steps if isinstance(s, Single) and s.reports]
+    found: set[int] = set()
+    while waiting:
+        s = waiting.pop()
+        if id(s) not in found:
+            found.add(id(s))
+            waiting += [made[x] for x in s.reads if x in made]
+    return found
+
+
 def _sorted(
-    steps: Sequence[Step], before: Mapping[int, set[int]], updates: Mapping[int, bool]
+    steps: Sequence[Step], before: Mapping[int, set[int]], late: Sequence[tuple[bool, bool]]
 ) -> tuple[list[Step], list[Step]]:
-    """A topological order, updates first where there is a choice; and what is stuck."""
+    """A topological order in which what is not `late` comes first where there is a choice; and what
+    is stuck."""
     after: dict[int, list[int]] = {}
     for k, s in enumerate(steps):
         for b in before[id(s)]:
             after.setdefault(b, []).append(k)
     waiting = {k: len(before[id(s)]) for k, s in enumerate(steps)}
-    ready = [(not updates[id(s)], k) for k, s in enumerate(steps) if not waiting[k]]
+    ready = [(late[k], k) for k in waiting if not waiting[k]]
     heapq.heapify(ready)
     found: list[Step] = []
     while ready:
@@ -147,6 +163,6 @@ def _sorted(
         for k in after.get(id(s), ()):
             waiting[k] -= 1
             if not waiting[k]:
-                heapq.heappush(ready, (not updates[id(steps[k])], k))
+                heapq.heappush(ready, (late[k], k))
     done = {id(s) for s in found}
     return found, [s for s in steps if id(s) not in done]

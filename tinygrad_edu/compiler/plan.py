@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinygrad_edu.compiler.arena import Layout, allocate
-from tinygrad_edu.compiler.code import Code, Instruction, Writer
-from tinygrad_edu.compiler.feeds import address_of, checked
+from tinygrad_edu.compiler.code import CALL_FAILED, FIRST_REPORT, Code, Instruction, Writer
+from tinygrad_edu.compiler.feeds import Source, address_of, checked, look
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import is_final
 from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
@@ -21,7 +21,7 @@ from tinygrad_edu.compiler.order import order
 from tinygrad_edu.compiler.parallel import share
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.reference import initial
-from tinygrad_edu.compiler.steps import Step
+from tinygrad_edu.compiler.steps import Single, Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.compiler.traffic import cut, rehearse
 from tinygrad_edu.errors import ArgumentError, IndexingError, ShapeError
@@ -46,8 +46,6 @@ _FLOP_AN_ELEMENT, _ELEMENT = 64, 16
 
 _REPEATS = 20
 """How often an instruction is run to be measured: a call from Python takes longer than many."""
-
-Source = np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
 def build(program: Program, threads: int | None = None, target: Target | None = None) -> Plan:
@@ -107,6 +105,14 @@ class Plan:
         for node in program.states:
             self.state(node)[...] = initial(node)
         self._writer = Writer(self._layout, self._arena, steps, slots, lowered.nodes, target)
+        self._positions = [
+            (self._inputs.index(step.reads[0]), step.out.params)
+            for step in steps
+            if isinstance(step, Single) and step.reports and step.reads[0] in self._inputs
+        ]
+        self._can_fail = bool(self._writer.checks) or any(
+            isinstance(step, Single) and not step.native for step in steps
+        )
         self.instructions: tuple[Instruction, ...] = tuple(self._writer.instructions)
         self.arena_bytes = self._layout.bytes
         largest, self.largest_in_tiles = self._writer.largest_by_blas, self._writer.largest_in_tiles
@@ -160,13 +166,15 @@ class Plan:
         """
         if len(inputs) != len(self._inputs):
             raise ShapeError(f"run: {len(self._inputs)} inputs expected, got {len(inputs)}.")
+        if self._shares:
+            look(self._positions, inputs)
         last = self._last
         for i, x in enumerate(inputs):
             if x is not last[i]:
                 last[i] = checked(x, self._inputs[i], i)
         if self._once is not None:
             self._once(*last)
-            if self._writer.errors:
+            if self._can_fail and self._writer.stop[0]:
                 self._raise()
         else:
             for i, x in enumerate(last):
@@ -184,15 +192,17 @@ class Plan:
         finally:
             if count > 1 and functions:
                 functions[1](count)
-        if self._writer.errors:
+        if self._can_fail and self._writer.stop[0]:
             self._raise()
 
     def _raise(self) -> NoReturn:
-        """Raise what a call of NumPy raised while the stream ran."""
-        error = self._writer.errors[0]
-        self._writer.errors.clear()
-        self._writer.stop[0] = 0
-        raise error
+        """Raise what a call of NumPy raised while the stream ran, or what a kernel reported."""
+        writer = self._writer
+        code, *numbers = writer.stop.tolist()
+        writer.stop[...] = 0
+        if code == CALL_FAILED:
+            raise writer.errors.pop()
+        raise writer.checks[code - FIRST_REPORT](*numbers)
 
     def measure(self, inputs: Sequence[np.ndarray], rounds: int = 5) -> list[float]:
         """Seconds that each instruction takes alone, the least of some rounds; states are left as
@@ -248,6 +258,7 @@ class Plan:
             kept.append(x)
             stream.base[i] = address_of(x)
             stream.stride[i] = t.nbytes if each else 0
+        look(self._positions, sources)
         results = [
             np.empty((steps, *shape), t.dtype)
             for shape, t in zip(self.shapes, self._outputs, strict=True)

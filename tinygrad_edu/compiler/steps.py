@@ -1,4 +1,5 @@
-"""What a plan is made of besides groups: matrix products, moves between layouts, calls of NumPy."""
+"""What a plan is made of besides groups: matrix products, moves between layouts, kernels
+of single terms, calls of NumPy."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from tinygrad_edu.compiler.group import Group
+from tinygrad_edu.compiler.looped import Call, call_of
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.term import Term
@@ -79,10 +81,16 @@ class Product:
 
 @dataclass(eq=False)
 class Single:
-    """One term that no group computes: moved between layouts if `native`, else by NumPy."""
+    """One term that no group computes: moved between layouts, by `call`, or else by NumPy."""
 
     out: Term
     native: bool
+    call: Call | None = None
+
+    @property
+    def reports(self) -> bool:
+        """Whether it may stop the program with an error."""
+        return self.call is not None and self.call.error is not None
 
     @property
     def outputs(self) -> list[Term]:
@@ -123,4 +131,7 @@ def _untransposed(x: Term) -> tuple[Term, bool]:
 
 def single_of(t: Term) -> Single:
     """The step for a term on its own."""
-    return Single(t, moves_of(t) is not None)
+    if moves_of(t) is not None:
+        return Single(t, True)
+    call = call_of(t)
+    return Single(t, call is not None, call)

@@ -263,11 +263,18 @@ def rehearse(
 ) -> Rehearsal | None:
     """The order in which threads share the steps; None if they cannot, if one thread takes less
     than `least` seconds, or if together they hardly take less. For `pinned`, see `order`."""
-    if any(isinstance(step, Single) and not step.native for step in steps):
-        return None  # Python could stop one thread while the others wait for it
+    slots = list(slots)
+    for step in steps:
+        if isinstance(step, Single) and not _cannot_fail(step, slots):
+            return None  # an error could stop one thread while the others wait for it
     before = predecessors(steps, pinned)
     found = Rehearsal(steps, before, threads, Places(steps, pinned), slots)
     return found if found.alone >= least and found.together < _GAIN * found.alone else None
+
+
+def _cannot_fail(step: Single, slots: Sequence[Term]) -> bool:
+    """Whether it runs without Python, and positions it looks at are inputs: looked at before."""
+    return step.native and (not step.reports or step.reads[0] in slots)
 
 
 class Rehearsal(Traffic):

@@ -1,8 +1,6 @@
 """An elementwise rule and its partials as LLVM instructions, for every op of the scalar engine.
 
-What flows through a rule is `kernels.lanes.Lanes`, read with that module's namespace. Fused tensor
-kernels leave what has no vector form to NumPy; a function of Values has nowhere to leave it, so
-here the rest becomes LLVM's intrinsics, which call libm for each lane.
+What flows through a rule is `kernels.lanes.Lanes`, read with that module's namespace.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from tinygrad_edu.compiler.rules import fingerprint
 from tinygrad_edu.graph.tape import OPS
 from tinygrad_edu.kernels import llvm
 from tinygrad_edu.kernels.interpreter import Case
-from tinygrad_edu.kernels.lanes import BOOL, Lanes, Namespace, NoVectorForm
+from tinygrad_edu.kernels.lanes import BOOL, Lanes, Namespace
 from tinygrad_edu.ops.kinds import Elementwise
 
 
 class Reader(Namespace):
-    """The namespace of rules, complete for floats."""
+    """The namespace of rules, in which bare numbers and conditions may stand alone."""
 
     @classmethod
     def beside(cls, x: Lanes) -> Reader:
@@ -32,12 +30,6 @@ class Reader(Namespace):
         """A rule's result: lanes, or a bare number in every lane."""
         return x if isinstance(x, Lanes) else self.number(x, self._dtype)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except NoVectorForm:
-            return lambda x, *others: self.lanes(x).call(name, *others)
-
     def where(self, condition: Lanes | bool, a: Any, b: Any) -> Lanes:
         """`a` where the condition holds, else `b`."""
         if isinstance(condition, bool):
@@ -45,25 +37,10 @@ class Reader(Namespace):
         return super().where(condition, a, b)
 
     def pow(self, x: Any, n: Any) -> Lanes:
-        """x to the power n."""
-        try:
+        """x to the power n. Of one number the C library's is as quick, and it is Python's."""
+        if self._count > 1:
             return super().pow(x, n)
-        except NoVectorForm:
-            return self.lanes(x).call("pow", n)
-
-    def remainder(self, a: Any, b: Any) -> Lanes:
-        """a - b floor(a / b), with the sign of b: what C has, a - b trunc(a / b), and b more where
-        that has the other sign."""
-        x, y = self.lanes(a), self.lanes(b)
-        rest = x.new(x.builder.frem(x.value, y.value))
-        above = self.logical_and(rest < 0.0, y > 0.0)
-        below = self.logical_and(rest > 0.0, y < 0.0)
-        return self.where(self.logical_or(above, below), rest + y, rest)
-
-    def floor_divide(self, a: Any, b: Any) -> Lanes:
-        """floor(a / b), of the exact quotient."""
-        x, y = self.lanes(a), self.lanes(b)
-        return ((x - self.remainder(x, y)) / y).call("rint")
+        return self.lanes(x).call("pow", n)
 
 
 def arity(op: Elementwise) -> int:

@@ -97,6 +97,11 @@ def _along(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) 
     return apply(op, xs[0].tensor, **{**params, "axis": params["axis"] + 1})
 
 
+@register("positions")
+def _positions(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) -> Tensor:
+    return apply(op, xs[0].tensor, **params)
+
+
 @register("concat")
 def _joined(op: Op, xs: Sequence[Batched], size: int, params: Mapping[str, Any]) -> Tensor:
     return apply(op, *(x.spread(size) for x in xs), axis=params["axis"] + 1)

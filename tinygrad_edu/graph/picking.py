@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_edu import ops
-from tinygrad_edu.errors import ArgumentError, AxisError, DTypeError, IndexingError, ShapeError
+from tinygrad_edu.errors import ArgumentError, AxisError, DTypeError, ShapeError
 from tinygrad_edu.graph.axes import numpy_names, one_axis
 from tinygrad_edu.graph.indexing import write
 from tinygrad_edu.graph.layout import expand, movedim, part
+from tinygrad_edu.graph.node import tracing
 from tinygrad_edu.graph.pointwise import where
 from tinygrad_edu.graph.reader import apply, as_tensor
 from tinygrad_edu.ops.kinds import broadcast
+from tinygrad_edu.ops.positions import out_of_range, place_of
 from tinygrad_edu.ops.structural import Key
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def gather(x: Operand, dim: int, index: Operand) -> Tensor:
     """
     x, index = as_tensor(x), as_tensor(index)
     axis = _checked("gather", x, dim, index)
-    return along(x, axis, index)
+    return along(x, axis, _later("gather", x, axis, index))
 
 
 @numpy_names
@@ -75,6 +77,7 @@ def index_select(x: Operand, dim: int, index: Operand) -> Tensor:
     if not x.shape:
         return index_select(x.reshape(1), 0, index).reshape(())
     check_positions("index_select", x, axis, index)
+    index = _later("index_select", x, axis, index)
     key = Key((*(slice(None),) * axis, Key.ARRAY))
     return apply(ops.getitem, x, index.reshape(-1), key=key)
 
@@ -116,6 +119,7 @@ def scatter_add(x: Operand, dim: int, index: Operand, src: Operand) -> Tensor:
     """
     x, index, src = as_tensor(x), as_tensor(index), as_tensor(src)
     axis = _checked("scatter_add", x, dim, index)
+    index = _later("scatter_add", x, axis, index)
     if src.dtype != x.dtype:
         raise DTypeError(
             f"scatter_add: cannot add {src.dtype} to {x.dtype}; convert one with .to()."
@@ -133,6 +137,7 @@ def scatter(x: Operand, dim: int, index: Operand, src: Operand) -> Tensor:
     position is named several times, the last one counts, in value and gradient."""
     x, index = as_tensor(x), as_tensor(index)
     axis = _checked("scatter", x, dim, index)
+    index = _later("scatter", x, axis, index)
     if hasattr(src, "shape"):
         src = _corner("scatter", as_tensor(src), index)
     return write(x, tuple(_grid(index, axis)) if x.shape else Ellipsis, src)
@@ -176,10 +181,16 @@ def check_positions(name: str, x: Tensor, axis: int, index: Tensor) -> None:
         return
     lowest, highest = int(index.node.data.min()), int(index.node.data.max())
     if lowest < 0 or highest >= size:
-        raise IndexingError(
-            f"{name}: position {lowest if lowest < 0 else highest} does not exist along axis "
-            f"{axis} of shape {x.shape}; positions go from 0 to {size - 1}."
-        )
+        raise out_of_range(lowest, highest, size, False, name, place_of(axis, x.shape))
+
+
+def _later(name: str, x: Tensor, axis: int, index: Tensor) -> Tensor:
+    """The positions, in the trace of a step with an op that checks them at each call."""
+    if not (index.node.is_abstract and tracing() is not None and x.shape):
+        return index
+    where = place_of(axis, x.shape)
+    how = {"size": x.shape[axis], "wraps": False, "ignored": None}
+    return apply(ops.positions, index, name=name, where=where, **how)
 
 
 def _corner(name: str, src: Tensor, index: Tensor) -> Tensor:

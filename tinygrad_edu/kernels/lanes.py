@@ -286,13 +286,65 @@ class Namespace:
         return x.call("sqrt")
 
     def pow(self, x: Any, n: Any) -> Lanes:
-        """x to a whole power written in the rule; the general power has no vector form."""
+        """x to the power n; a few whole ones that the rule itself names are products."""
         if isinstance(n, int | float) and n in (1, 2, 3):
             product = x
             for _ in range(int(n) - 1):
                 product = product * x
             return product  # type: ignore[no-any-return]
-        raise NoVectorForm("pow")
+        first = _first(x, n)
+        return self._function("pow", first, first.new(first.like(_second(x, n))))
+
+    def remainder(self, a: Any, b: Any) -> Lanes:
+        """a - b floor(a / b), with the sign of b; integers by 0 give 0, as in NumPy."""
+        x, y = self._pair(a, b)
+        if not x.is_float:
+            return self._divided(x, y)[1]
+        rest, crossed = self._rest(x, y)
+        rest = self.where(crossed, rest + y, rest)
+        return self.where(self.eq(rest, 0.0), self._zero(y), rest)
+
+    def floor_divide(self, a: Any, b: Any) -> Lanes:
+        """floor(a / b) of the exact quotient; integers by 0 give 0, as in NumPy."""
+        x, y = self._pair(a, b)
+        if not x.is_float:
+            return self._divided(x, y)[0]
+        rest, crossed = self._rest(x, y)
+        whole = ((x - rest) / y).call("rint")  # it is whole but for rounding
+        whole = self.where(crossed, whole - 1.0, whole)
+        whole = self.where(self.eq(whole, 0.0), self._zero(x / y), whole)
+        return self.where(self.eq(y, 0.0), x / y, whole)
+
+    def _zero(self, sign: Lanes) -> Lanes:
+        """0 with the sign of another number."""
+        return self.number(0.0, sign.dtype).call("copysign", sign)
+
+    def _pair(self, a: Any, b: Any) -> tuple[Lanes, Lanes]:
+        first = _first(a, b)
+        if first.dtype == BOOL:
+            raise NoVectorForm("division of bool")
+        x = a if isinstance(a, Lanes) else first.new(first.like(a))
+        return x, b if isinstance(b, Lanes) else first.new(first.like(b))
+
+    def _rest(self, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
+        """What C calls the remainder, x - y trunc(x / y), and whether its sign is not that of y."""
+        rest = x.new(x.builder.frem(x.value, y.value))
+        above = self.logical_and(rest < 0.0, y > 0.0)
+        below = self.logical_and(rest > 0.0, y < 0.0)
+        return rest, self.logical_or(above, below)
+
+    def _divided(self, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
+        """Quotient and remainder of integers. The processor traps where y is 0, and where the
+        quotient of the lowest number and -1 would be too large."""
+        none, minus = self.eq(y, 0), self.eq(y, -1)
+        safe = self.where(self.logical_or(none, minus), 1, y)
+        quotient, rest = (
+            x.new(getattr(x.builder, name)(x.value, safe.value)) for name in ("sdiv", "srem")
+        )
+        crossed = self.logical_and(self.ne(rest, 0), self.ne(rest < 0, safe < 0))
+        quotient = self.where(crossed, quotient - 1, quotient)
+        rest = self.where(crossed, rest + safe, rest)
+        return self.where(none, 0, self.where(minus, -x, quotient)), rest
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -301,13 +353,10 @@ class Namespace:
             raise NoVectorForm(name)
         return lambda x: self._function(name, x)
 
-    def _function(self, name: str, x: Lanes) -> Lanes:
+    def _function(self, name: str, x: Lanes, *others: Lanes) -> Lanes:
         if not x.is_float:
             raise NoVectorForm(f"{name} of {x.dtype}")
-        try:
-            return x.new(vector_math.emit(name, self._builder, x.value))
-        except (KeyError, NotImplementedError):
-            raise NoVectorForm(f"{name} of {x.dtype}") from None
+        return x.new(vector_math.emit(name, self._builder, x.value, *(y.value for y in others)))
 
 
 def _first(a: Any, b: Any) -> Lanes:

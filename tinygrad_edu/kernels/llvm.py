@@ -44,6 +44,8 @@ _EMITTERS = (
     "team.py",
     "tiled.py",
     "vector_math/*.py",
+    "indexed.py",
+    "scans.py",
 )
 """The modules whose text decides what a description becomes."""
 

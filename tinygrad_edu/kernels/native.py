@@ -113,7 +113,7 @@ def gemm(dtype: np.dtype[Any]) -> tuple[int, int, int] | None:
 # ------------------------------------------------------------------------------ copies
 
 
-def _copy_bytes(b: ir.IRBuilder, source: Any, target: Any, count: Any) -> None:
+def copy_bytes(b: ir.IRBuilder, source: Any, target: Any, count: Any) -> None:
     """Copy bytes that do not overlap: vectors, then what remains."""
     vectors = b.and_(count, I64(-64))
     for step, kind, start, stop in (
@@ -135,7 +135,7 @@ def _strided_copy(itemsize: int, name: str) -> str:
     def walk(depth: int, target: Any, source: Any) -> None:
         extent, to, frm = axes[depth]
         if itemsize == 0 and depth == COPIED_AXES - 1:
-            _copy_bytes(b, source, target, extent)
+            copy_bytes(b, source, target, extent)
             return
         with loop(b, I64(0), extent, 1) as i:
             here, there = b.add(target, b.mul(i, to)), b.add(source, b.mul(i, frm))
@@ -174,7 +174,7 @@ def _gather_rows(name: str) -> str:
     index = b.inttoptr(index, I64.as_pointer())
     with loop(b, I64(0), rows, 1) as i:
         source = b.add(data, b.mul(b.load(b.gep(index, [i])), size))
-        _copy_bytes(b, source, b.add(target, b.mul(i, size)), size)
+        copy_bytes(b, source, b.add(target, b.mul(i, size)), size)
     b.ret_void()
     return str(module)
 

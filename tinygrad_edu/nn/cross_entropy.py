@@ -3,24 +3,17 @@ as probabilities."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tinygrad_edu import ops
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError, describe
-from tinygrad_edu.graph.functions import (
-    as_tensor,
-    log_softmax,
-    logical_and,
-    logical_or,
-    where,
-)
+from tinygrad_edu.graph.functions import as_tensor, log_softmax, where
 from tinygrad_edu.graph.node import Abstract, tracing
-from tinygrad_edu.graph.reader import compose
+from tinygrad_edu.graph.reader import apply, compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.reduction import check_reduction, reduce
 from tinygrad_edu.ops.dtypes import is_float
+from tinygrad_edu.ops.positions import out_of_range
 
 
 def cross_entropy(
@@ -49,8 +42,7 @@ def cross_entropy(
         DTypeError: Scores that are no floats, or class numbers that are no integers.
         ShapeError: A target or weight that does not belong to scores of this shape.
         ArgumentError: A class number outside 0 ... classes - 1, another reduction, or a
-            label_smoothing outside [0, 1]. (A compiled step cannot raise for a value: there such a
-            class number costs NaN.)
+            label_smoothing outside [0, 1].
     """
     scores, target = as_tensor(input), as_tensor(target)
     if weight is None and not label_smoothing and _are_plain(scores, target, ignore_index):
@@ -67,13 +59,14 @@ def cross_entropy(
     if is_float(target.dtype) and target.shape == scores.shape:
         losses = _with_probabilities(scores, target, factors, label_smoothing)
         return reduce(losses, reduction)
-    _check_class_numbers("cross_entropy", scores, target, ignore_index)
-    if scores.ndim == 2 and factors is None and not label_smoothing and tracing() is not None:
-        return _without_looking(scores, target.long(), ignore_index, reduction)
-    target = target.long()  # beside uint8, ignore_index would not be a number
+    usual = scores.ndim == 2 and factors is None and not label_smoothing
+    usual = usual and target.node.is_abstract and tracing() is not None
+    target, counted = _class_numbers("cross_entropy", scores, target, ignore_index)
+    if usual:
+        return _of_rows(scores, target, counted, reduction)
     log_probabilities = log_softmax(scores, _class_axis(scores))
     return _with_class_numbers(
-        log_probabilities, target, factors, ignore_index, reduction, label_smoothing
+        log_probabilities, target, counted, factors, reduction, label_smoothing
     )
 
 
@@ -103,8 +96,8 @@ def nll_loss(
     if not x.shape or not is_float(x.dtype):
         raise DTypeError(f"nll_loss: log-probabilities are vectors of floats, not {describe([x])}.")
     factors = None if weight is None else _class_weights("nll_loss", x, weight)
-    _check_class_numbers("nll_loss", x, target, ignore_index)
-    return _with_class_numbers(x, target.long(), factors, ignore_index, reduction, 0.0)
+    target, counted = _class_numbers("nll_loss", x, target, ignore_index)
+    return _with_class_numbers(x, target, counted, factors, reduction, 0.0)
 
 
 def _are_plain(scores: Tensor, target: Tensor, ignore_index: int) -> bool:
@@ -127,12 +120,10 @@ def _are_plain(scores: Tensor, target: Tensor, ignore_index: int) -> bool:
 _UNSIGNED = {np.dtype(t).char: f"u{np.dtype(t).itemsize}" for t in (np.int32, np.int64)}
 
 
-def _without_looking(scores: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    """The same where no class number is known: what is no class costs NaN."""
-    known = logical_and(target >= 0, target < scores.shape[1])
-    counted = target != ignore_index
-    losses = compose(ops.cross_entropy, scores, where(known, target, 0))
-    losses = where(counted, where(known, losses, math.nan), 0)
+def _of_rows(scores: Tensor, classes: Tensor, counted: Tensor, reduction: str) -> Tensor:
+    """The usual case, in a step that is traced: the short derivative, and what does not count is
+    left out afterwards."""
+    losses = where(counted, compose(ops.cross_entropy, scores, classes), 0)
     if reduction != "mean":
         return reduce(losses, reduction)
     return losses.sum() / counted.sum().to(losses.dtype)
@@ -161,14 +152,14 @@ def _with_probabilities(
 def _with_class_numbers(
     log_probabilities: Tensor,
     target: Tensor,
+    counted: Tensor,
     factors: Tensor | None,
-    ignore_index: int,
     reduction: str,
     smoothing: float,
 ) -> Tensor:
     axis = _class_axis(log_probabilities)
     classes = log_probabilities.shape[axis]
-    counted = (target != ignore_index).unsqueeze(axis)
+    counted = counted.unsqueeze(axis)
     numbers = _along_classes(log_probabilities, as_tensor(np.arange(classes)))
     chosen = (target.unsqueeze(axis) == numbers) & counted
     # Selected, not multiplied by 0 and 1: a class ruled out by a score of -inf has 0 * -inf = nan.
@@ -177,9 +168,6 @@ def _with_class_numbers(
         spread = where(counted, log_probabilities, 0) / classes
         terms = (1 - smoothing) * terms + smoothing * spread
     losses = -(terms if factors is None else terms * factors).sum(axis)
-    if tracing() is not None:  # where no class number is known: what is no class costs NaN
-        known = logical_and(target >= 0, target < classes)
-        losses = where(logical_or(known, target == ignore_index), losses, math.nan)
     if reduction != "mean":
         return reduce(losses, reduction)
     shares = counted.to(losses.dtype) if factors is None else where(chosen, factors, 0)
@@ -195,6 +183,19 @@ def _class_weights(name: str, scores: Tensor, weight: Operand) -> Tensor:
             f"each, shape ({classes},)."
         )
     return _along_classes(scores, weight.to(scores.dtype))
+
+
+def _class_numbers(
+    name: str, scores: Tensor, target: Tensor, ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """The class numbers, and which of them count."""
+    _check_class_numbers(name, scores, target, ignore_index)
+    target = target.long()  # beside uint8, ignore_index would not be a number
+    counted = target != ignore_index
+    if target.node.is_abstract and tracing() is not None:  # looked at in each call of the step
+        how = {"size": scores.shape[_class_axis(scores)], "wraps": False, "ignored": ignore_index}
+        target = apply(ops.positions, target, name=name, where="", **how)
+    return target, counted
 
 
 def _check_class_numbers(name: str, scores: Tensor, target: Tensor, ignore_index: int) -> None:
@@ -218,7 +219,4 @@ def _check_class_numbers(name: str, scores: Tensor, target: Tensor, ignore_index
     if lowest < 0 or highest >= classes:
         real = labels[labels != ignore_index]
         if real.size and (real.min() < 0 or real.max() >= classes):
-            raise ArgumentError(
-                f"{name}: class numbers run from {real.min()} to {real.max()}, but scores "
-                f"for {classes} classes allow 0 to {classes - 1} only."
-            )
+            raise out_of_range(int(real.min()), int(real.max()), classes, False, name, "")

@@ -83,6 +83,7 @@ from tinygrad_edu.ops.fused import (
 )
 from tinygrad_edu.ops.normalization import affine, standardize, standardize_affine, unit_rms
 from tinygrad_edu.ops.pooling import avg_pool, avg_pool_input, max_pool, max_pool_positions
+from tinygrad_edu.ops.positions import positions
 from tinygrad_edu.ops.structural import (
     amax,
     amin,
@@ -173,6 +174,7 @@ __all__ = [
     "ne",
     "neg",
     "permute",
+    "positions",
     "pow",
     "random",
     "relu",

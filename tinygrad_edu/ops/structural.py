@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import IndexingError, ShapeError
+from tinygrad_edu.ops import native
 from tinygrad_edu.ops.dtypes import boolean, int64, is_float
 from tinygrad_edu.ops.kinds import Cast, index, join, linear, selection, sum_to
+from tinygrad_edu.ops.native import is_array
+from tinygrad_edu.ops.positions import indexed_axes, place_of, positions
 from tinygrad_edu.ops.silence import silently
 
 
@@ -68,12 +71,19 @@ def sum(x, axes, keepdims):
     return silently(add_up, x, axes, keepdims)
 
 
+def _again_cumsum(m, x, axis, reverse):
+    return m.cumsum(x, axis=axis, reverse=reverse)
+
+
 @linear(
     shape=lambda x, axis, reverse: x.shape,
     transpose=lambda m, g, x, axis, reverse: m.cumsum(g, axis=axis, reverse=not reverse),
 )
 def cumsum(x, axis, reverse):
     """The sum along `axis` of each element and all before it (with `reverse`: all after it)."""
+    found = native.run(_again_cumsum, (x,), axis=axis, reverse=reverse) if is_array(x) else None
+    if found is not None:
+        return found[0]
     narrow = is_float(x.dtype) and x.dtype.itemsize < 8  # a running total, so kept in float64
     order = (slice(None),) * axis + (slice(None, None, -1 if reverse else 1),)
     total = silently(np.cumsum, x[order], axis, np.float64 if narrow else x.dtype)
@@ -141,6 +151,12 @@ class Key:
         """No index arrays: every element is addressed at most once."""
         return Key.ARRAY not in self.parts
 
+    def checked(self, name: str, indices: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+        """Raise an `IndexingError` for a position that an array of this shape does not have."""
+        for i, axis in zip(indices, indexed_axes(self.parts, Key.ARRAY, len(shape)), strict=True):
+            where = place_of(axis, shape)
+            positions.forward(i, size=shape[axis], wraps=True, ignored=None, name=name, where=where)
+
     def __repr__(self) -> str:
         return ", ".join("array" if part is Key.ARRAY else repr(part) for part in self.parts)
 
@@ -163,7 +179,11 @@ def _addressed(shape, indices, key):
 )
 def getitem(x, *indices, key):
     """x[key], NumPy's basic and advanced indexing."""
-    return x[key.fill(indices)]
+    try:
+        return x[key.fill(indices)]
+    except IndexError:
+        key.checked("getitem", indices, x.shape)
+        raise
 
 
 @linear(
@@ -176,7 +196,11 @@ def scatter(x, *indices, key, shape):
     if key.is_basic:
         result[key.fill(indices)] = x
     else:
-        silently(np.add.at, result, key.fill(indices), x)
+        try:
+            silently(np.add.at, result, key.fill(indices), x)
+        except IndexError:
+            key.checked("scatter", indices, shape)
+            raise
     return result
 
 
@@ -247,9 +271,21 @@ def argmin(x, axis, keepdims):
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
+_WORTH_BUCKETS = 256
+"""Elements along an axis from which a radix sort is faster than NumPy's."""
+
+
+def _again_argsort(m, x, axis, descending):
+    return m.argsort(x, axis=axis, descending=descending)
+
+
 @index(shape=lambda x, axis, descending: x.shape, dtype=int64)
 def argsort(x, axis, descending):
     """The positions that sort x along `axis`. Ties keep their order; NaN counts as the largest."""
+    if is_array(x) and x.shape[axis] >= _WORTH_BUCKETS:
+        found = native.run(_again_argsort, (x,), axis=axis, descending=descending)
+        if found is not None:
+            return found[0]
     if not descending:
         return np.argsort(x, axis, kind="stable")
     # Sorted backwards and read from the end, so that ties keep their order here, too.

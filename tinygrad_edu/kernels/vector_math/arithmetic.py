@@ -6,6 +6,7 @@ they must it says `fma`; everything else is computed as it is written, on any ma
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -165,6 +166,21 @@ class Number:
     def __and__(self, mask: int) -> Number:
         return self.of(self.builder.and_(self.value, self.coerce(mask)))
 
+    def has(self, mask: int) -> Condition:
+        """Where an integer has one of these bits."""
+        masked = (self & mask).value
+        return Condition(self, self.builder.icmp_signed("!=", masked, self.coerce(0)))
+
+    # -------------------------------------------------------------------------- precision
+
+    def widened(self) -> Number:
+        """The same numbers in double precision."""
+        return self.of(self.builder.fpext(self.value, self._shaped(ir.DoubleType())))
+
+    def narrowed(self) -> Number:
+        """The nearest numbers in single precision."""
+        return self.of(self.builder.fptrunc(self.value, self._shaped(ir.FloatType())))
+
     # -------------------------------------------------------------------------- functions
 
     def intrinsic(self, name: str, *others: Operand) -> Number:
@@ -185,6 +201,14 @@ class Number:
     def copysign(self, sign: Number) -> Number:
         """With another's sign."""
         return self.intrinsic("copysign", sign)
+
+    def sqrt(self) -> Number:
+        """The square root; nan of what is below 0."""
+        return self.intrinsic("sqrt")
+
+    def nearest_integer(self) -> Number:
+        """The integer nearest to a float, as a float."""
+        return self.intrinsic("rint")
 
     def maximum(self, bound: Operand) -> Number:
         """At least `bound`, which is not nan; nan stays nan."""
@@ -223,8 +247,29 @@ class Condition:
         """Where it does not hold."""
         return Condition(self.like, self.like.builder.not_(self.value))
 
+    def anywhere(self) -> ir.Value:
+        """Whether it holds in one lane, as one bit."""
+        kind, b = self.value.type, self.like.builder
+        if not isinstance(kind, ir.VectorType):
+            return self.value
+        bits = ir.IntType(kind.count)
+        return b.icmp_unsigned("!=", b.bitcast(self.value, bits), bits(0))
 
-Function = Callable[[Number], Number]
+
+Function = Callable[..., Number]
+
+
+def in_double(function: Function) -> Function:
+    """The function in double precision, rounded once to the precision of its operands: for what
+    would take as many instructions in single precision to be as good."""
+
+    @functools.wraps(function)
+    def either(*xs: Number) -> Number:
+        if xs[0].format.bits == 64:
+            return function(*xs)
+        return function(*(x.widened() for x in xs)).narrowed()
+
+    return either
 
 
 def fma(a: Number, b: Operand, c: Operand) -> Number:

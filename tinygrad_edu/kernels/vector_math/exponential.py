@@ -1,4 +1,4 @@
-"""The exponential and what is made of it: expm1, sigmoid, tanh.
+"""The exponential and what is made of it: expm1, sigmoid, tanh, sinh, cosh.
 
 exp(x) = 2^k exp(r) with k the integer nearest to x / ln 2 and r = x - k ln 2, |r| <= ln(2)/2, so
 that a short polynomial gives exp(r) (Tang 1989; Muller, *Elementary Functions*). ln 2 comes in two
@@ -8,8 +8,14 @@ parts, of which the first has so few bits that k times it is exact, and so is it
 
 from __future__ import annotations
 
-from tinygrad_edu.kernels.vector_math.arithmetic import Number, fma, muladd, polynomial
-from tinygrad_edu.kernels.vector_math.coefficients import EXP, LN2, TANH
+from tinygrad_edu.kernels.vector_math.arithmetic import (
+    Number,
+    fma,
+    in_double,
+    muladd,
+    polynomial,
+)
+from tinygrad_edu.kernels.vector_math.coefficients import EXP, LN2, SINH, TANH
 
 INVERSE_LN2 = 1.4426950408889634
 
@@ -81,6 +87,36 @@ def tanh(x: Number) -> Number:
     bounded = size.minimum(TANH_ONE[name])
     large = 1.0 - 2.0 / (exp_within(bounded + bounded) + 1.0)
     return (size < TANH_SMALL).select(small, large).copysign(x)
+
+
+HALF_HIGHEST = 711.0
+"""From here on half of exp(x) is infinite in double precision, as its true bound is 710.47..."""
+
+SINH_SMALL = 1.0
+"""Up to here sinh is a polynomial; from here on exp(x)/2 - exp(-x)/2 loses a third of a bit."""
+
+
+@in_double
+def sinh(x: Number) -> Number:
+    """The hyperbolic sine."""
+    size, z = x.abs(), x * x
+    small = muladd(size * z, polynomial(z, SINH["float64"]), size)
+    half = _half_exp(size)
+    return (size < SINH_SMALL).select(small, half - 0.25 / half).copysign(x)
+
+
+@in_double
+def cosh(x: Number) -> Number:
+    """The hyperbolic cosine."""
+    half = _half_exp(x.abs())
+    return half + 0.25 / half
+
+
+def _half_exp(x: Number) -> Number:
+    """exp(x) / 2, x not below 0, which does not overflow where sinh and cosh do not."""
+    k, r, _ = reduced(x.minimum(HALF_HIGHEST))
+    half = k >> 1
+    return mantissa(r) * power_of_2(half) * power_of_2(k - half - 1)
 
 
 # ------------------------------------------------------------------------------ the pieces
