@@ -13,11 +13,12 @@ the slopes phi'^2 of a layer are correlated with its |h|^2, on which everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from analysis.network.context import Context, Parts, Record
+from analysis.network.context import Context, Joint, Parts, Record
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.records import Array, Gradient, Signal
 from analysis.network.response import Response
@@ -108,11 +109,46 @@ def through(response: Response, x: Signal, gradient: Gradient) -> Gradient:
     )
 
 
+def through_joint(joint: Joint, gradient: Gradient) -> Gradient:
+    """The gradient at one operand of a function of two, whose second moments scatter together. In
+    logarithms, u = log E[y^2] and t = log E[x^2], the gradient's is a function of u plus that of
+    the slope, and the terms are those of `through`."""
+    j, n = joint, joint.units
+    tiny = np.finfo(float).tiny
+    second, square = np.maximum(j.second, tiny), np.maximum(j.square, tiny)
+    operand = np.maximum(j.operand, tiny)
+    along = gradient.coherent / np.maximum(gradient.second, tiny)
+    terms = (
+        gradient.log_1 * (j.cross / square - j.second) / n,
+        (gradient.log_2 + gradient.log_1**2) * (j.fourth - j.second**2) / 2 / n,
+        j.cross / (second * square) * (along - 1 + gradient.profile) / n,
+    )
+    by_u = gradient.log_1 * second
+    by_t = by_u * j.own + j.slope
+    bend = (gradient.log_2 * second**2 + by_u) * j.own**2
+    return replace(
+        gradient,
+        second=square * gradient.second,
+        coherent=gradient.coherent * second / operand,
+        profile=np.zeros_like(second),
+        bend=np.zeros_like(second),
+        log_1=by_t / operand,
+        log_2=(bend - by_u * j.own + j.curve) / operand**2,
+        epsilon=gradient.epsilon + sum(terms),
+        size=gradient.size + sum(map(np.abs, terms)) + (1 + np.abs(by_u)) ** 2 * j.apart,
+        joined=True,
+        at_variable=False,
+    )
+
+
 def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array, float]:
     """E[(ds/dx)^2] of an element, averaged over everything: the mean-field value, its relative
     correction, the size of the correction's terms, and what is not modelled."""
     bend = (gradient.log_2 + gradient.log_1**2) / 2
     terms = [gradient.log_1 * x.shift]
+    # what the signal's own correction leaves open enters in proportion, at least
+    steep = np.maximum(np.abs(gradient.log_1), 1 / np.maximum(x.second, np.finfo(float).tiny))
+    doubt = steep * np.maximum(x.size - np.abs(x.shift), 0.0) if x.joined else 0.0
     lost = x.dead if gradient.blocked else 0.0  # exact, so it adds nothing to the size
     if x.gaussian:
         terms.append(bend * x.fluctuation)
@@ -123,6 +159,6 @@ def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array, float]
     return (
         gradient.second,
         gradient.epsilon + sum(terms) - lost,
-        gradient.size + sum(map(np.abs, terms)),
+        gradient.size + sum(map(np.abs, terms)) + doubt,
         gradient.slack,
     )

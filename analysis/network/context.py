@@ -46,6 +46,32 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Joint:
+    """What a function y of two signals is at real widths, seen from one of them (x).
+
+    own      d log E[y^2] / d log E[x^2], when both signals scatter together
+    slope    the same of the slope's mean square
+    curve    E[x^2]^2 times the second derivative of its logarithm by E[x^2]
+    second, fourth, square, cross   E[y^2], E[y^4], E[y_x^2], E[y^2 y_x^2] with y_x = dy/dx
+    operand  E[x^2]
+    units    independent elements that are averaged over
+    apart    half the relative variance of the other signal's second moment that does not go with
+             this one's, and its covariance with it
+    """
+
+    own: Array
+    slope: Array
+    curve: Array
+    second: Array
+    fourth: Array
+    square: Array
+    cross: Array
+    operand: Array
+    units: int
+    apart: Array
+
+
+@dataclass(frozen=True)
 class Slope:
     """The derivative by one operand, averaged over all that is independent of it: its mean and
     mean square given the operand's variable (`root`), or over everything if `root` is None."""
@@ -53,6 +79,7 @@ class Slope:
     root: Root | None
     mean: Array
     square: Array
+    joint: Joint
 
 
 @dataclass

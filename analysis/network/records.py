@@ -75,12 +75,14 @@ class Signal:
                            one entry for each case and, within it, for each place
     fixed                  the numbers are data: they do not scatter
     dead                   probability that all units are exactly 0
+    alike                  probability that all units were exactly 0 and then shifted alike
     joined                 whether branches were joined before: then corrections are estimates, and
                            their size is part of the bound
     identical              whether all units are equal
     partner                E[x x'] for the same element on another example; None if unknown
     apart                  whether places are independent of each other
     pairs                  gives E[x_p x_q] of two places where no law says it; None if unknown
+    reshaped               relative doubt in functions of it: a norm gave its law another shape
     centred                whether the units of each example add up to 0, so that their mean does
                            not scatter
     """
@@ -98,11 +100,13 @@ class Signal:
     places: int = 1
     fixed: bool = False
     dead: float = 0.0
+    alike: float = 0.0
     joined: bool = False
     identical: bool = False
     partner: Array | None = None
     apart: bool = False
     pairs: Callable[[], Array | None] | None = None
+    reshaped: float = 0.0
     centred: bool = False
 
     @property

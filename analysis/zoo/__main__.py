@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(ZOO))
         return 0
     names = tuple(given.names) or (SMALL if given.small else tuple(ZOO))
+    if given.drawn:
+        names = tuple(f"drawn {given.seed + i}" for i in range(given.drawn))
     try:
         executor = Serial() if given.serial else None
         outcomes = run(names, executor, given.seed, given.networks)
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", help="architectures (default: all)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--small", action="store_true", help="the part that the tests run")
+    parser.add_argument("--drawn", type=int, default=0, help="so many random architectures instead")
     parser.add_argument("--serial", action="store_true", help="in this process, one by one")
     parser.add_argument("--networks", type=int, default=MOST, help=f"at most (default {MOST})")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from analysis.network.build import activation_module, dense_network
 from analysis.zoo.parts import (
     bottleneck,
@@ -21,22 +23,17 @@ from analysis.zoo.parts import (
     stack,
 )
 from tinygrad_edu import nn
-from tinygrad_edu.graph.creation import manual_seed
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model, the shape of an example (None: the model's own input size), and the batch."""
+    """A model, the shape of an example (None: the model's own input size), and the batch; or the
+    data that it sees instead of a law."""
 
     build: Callable[[], nn.Module]
     shape: tuple[int, ...] | None = None
     batch: int = 16
-
-
-def build(name: str) -> nn.Module:
-    """The named model, the same each time."""
-    manual_seed(0)
-    return ZOO[name].build()
+    data: Callable[[], np.ndarray[Any, Any]] | None = None
 
 
 DENSE = [32, 100, 100, 100, 10]

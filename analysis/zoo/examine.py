@@ -13,7 +13,7 @@ from analysis.measurement.measure import Measurement, measure
 from analysis.measurement.verify import TESTABLE, Verdict, verify
 from analysis.network.analyze import propagate, report_of
 from analysis.report.report import Report
-from analysis.zoo.architectures import ZOO, build
+from analysis.zoo.drawn import build, find
 
 PLANTED = 1.05
 """A second moment wrong by this factor must be noticed where the bound is below `TESTABLE`."""
@@ -77,8 +77,9 @@ def examine(name: str, false_alarm: float, seed: int = 0, most: int = MOST) -> O
     """Predict, measure until every testable layer is known well enough (on at most `most`
     networks), and judge. `false_alarm` is the probability that anything disagrees by chance."""
     started = time.perf_counter()
-    model, architecture = build(name), ZOO[name]
-    report = report_of(propagate(model, architecture.shape, batch=architecture.batch))
+    model, architecture = build(name), find(name)
+    given = architecture.shape if architecture.data is None else architecture.data()
+    report = report_of(propagate(model, given, batch=architecture.batch))
     weights = sum(p.numel() for p in model.parameters())
     limit = int(min(most, max(WORK / weights, 2 * BLOCK)))
     measured: Measurement | None = None

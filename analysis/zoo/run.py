@@ -12,6 +12,7 @@ from analysis.errors import InputError, no_such
 from analysis.measurement.verify import FALSE_ALARM
 from analysis.report.progress import watch
 from analysis.zoo.architectures import ZOO
+from analysis.zoo.drawn import number_of
 from analysis.zoo.examine import MOST, Outcome, examine
 
 
@@ -35,7 +36,8 @@ def run(
     most: int = MOST,
     progress: bool | None = None,
 ) -> list[Outcome]:
-    """Outcomes of the named architectures (of all, if none is named), in the order of the names.
+    """Outcomes of the named architectures (of all, if none is named), in the order of the names;
+    "drawn 7" is the random one of that number.
 
     executor  any of `concurrent.futures`' interface; None is a pool with a process for each
               processor. It must be able to import this package
@@ -46,7 +48,7 @@ def run(
     """
     names = tuple(names) or tuple(ZOO)
     for name in names:
-        if name not in ZOO:
+        if name not in ZOO and number_of(name) is None:
             raise InputError(no_such("architecture", name, ZOO))
     share = FALSE_ALARM / len(names)
     done: dict[str, Outcome] = {}

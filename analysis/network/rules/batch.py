@@ -18,6 +18,7 @@ from analysis.network.elements import Element
 from analysis.network.fields import across, correlated, pairs_of, remember, times
 from analysis.network.records import Array, Signal
 from analysis.network.roots import GaussianRoot
+from analysis.network.rules.spreads import spreads
 from analysis.network.sources import gaussian
 from tinygrad_edu.graph.node import Node
 
@@ -41,8 +42,8 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
     if context.partners is not None:
         context.assume("batch norm: examples are paired with the next one for their correlation")
     m = context.batch * x.places
-    if m < _FEWEST:
-        raise UnknownSignal(f"batch norm over {m} values, where at least {_FEWEST} are needed")
+    if m < FEWEST:
+        raise UnknownSignal(f"batch norm over {m} values, where at least {FEWEST} are needed")
     context.assume(f"batch norm is in training mode, with batches of {context.batch}")
     between = _between(x, context)
     # a unit's mean over examples and places is that of all
@@ -79,7 +80,7 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
         second=second,
         fourth=fourth,
         shift=zero,
-        size=second * _doubt(x, m, context),
+        size=second * (_doubt(x, m, context) + eps_of(node) * factor**2),
         fluctuation=zero,
         # each unit is divided by its own v, which scatters as much again between units
         excess=zero - 6 / (m + 1) - 3 * context.narrowness,
@@ -135,7 +136,7 @@ def _shared(x: Signal, context: Context) -> Array:
     return shared
 
 
-_FEWEST = 5
+FEWEST = 5
 """E[1/v] is infinite for 3 values and its expansion useless for 4."""
 _PAIRED = 0.2
 """What pairs of neighbouring examples of a data set may leave open of the correlation of all."""
@@ -154,6 +155,8 @@ def _doubt(x: Signal, m: int, context: Context) -> float:
     return 6 / m**2 + dependent + (_PAIRED if context.partners is not None else 0.0)
 
 
+_MOST = 0.5
+"""Beyond this relative doubt the expansion of E[1/v] in 1/m says nothing."""
 _POSITIONS = 0.1
 """What the correlation of different positions may change in the variance that batch norm sees."""
 
@@ -167,21 +170,30 @@ def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Contex
         raise UnknownCotangent("batch norm below weights that have a mean")
     m = context.batch * x.places
     lost = _lost(cotangent, m)
-    slope = factor * np.sqrt(np.maximum(m / (m - 3) * (1 - lost / m), 0.0))
-    passed = _summing_to_0(cotangent.by_slope(None, slope, slope**2), m)
+    kept = m / (m - 3) * (1 - lost / m)
+    doubt = _doubt(x, m, context)
+    own = spreads(x, eps_of(node), m, context)
+    if own is None:
+        slope = factor * np.sqrt(np.maximum(kept, 0.0))
+        passed = cotangent.by_slope(None, slope, slope**2)
+    else:
+        doubt = max(doubt, own.tail)
+        if doubt > _MOST:
+            raise UnknownCotangent(f"batch norm over {m} values that are so different in size")
+        mean, square = (np.maximum(kept, 0.0)[:, None] ** p * own.inverse(p) for p in (0.5, 1.0))
+        passed = cotangent.by_slope(own.root, mean, square)
+    passed = _summing_to_0(passed, m)
     zero = np.zeros_like(g.second)
     spread = np.abs(x.scatter) / np.maximum(x.second**2, _TINY)
     spread = spread + 2 * context.notes["narrowness", context.at(node)]
     gradient = replace(
         g,
-        second=slope**2 * g.second,
-        coherent=slope**2 * g.coherent,
         log_1=zero,
         log_2=zero,
         profile=zero,
         bend=zero,
         size=g.size + spread,
-        slack=g.slack + _doubt(x, m, context) + (_POSITIONS if x.places > 1 else 0.0),
+        slack=g.slack + doubt + (_POSITIONS if x.places > 1 else 0.0),
         blocked=False,
         joined=True,
     )

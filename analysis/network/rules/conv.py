@@ -27,6 +27,7 @@ from analysis.network.roots import DataRoot, GaussianRoot, at_places
 from analysis.network.sources import Form, fresh
 from tinygrad_edu.graph.node import Node
 
+_TINY = np.finfo(float).tiny
 FIELDS = ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
 """What a signal has for each place."""
 GRADIENT_FIELDS = ("second", "coherent", "profile", "bend", "log_1", "log_2", "epsilon", "size")
@@ -178,11 +179,12 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
     n, taps = shape[1], float(np.prod(shape[2:]))
     factor = n * w.variance
     context.narrowness += 1 / (n * taps)
-    variance = factor * geometry.gathered(inputs.second)
+    reached = geometry.gathered(inputs.second)
+    variance = factor * reached
     own = factor**2 * geometry.gathered((inputs.fourth - inputs.second**2) / n)
     wander = geometry.gathered(np.sqrt(np.maximum(inputs.fluctuation, 0.0)))
     kurtosis = geometry.gathered(inputs.fourth) / np.maximum(
-        geometry.gathered(inputs.second**2), np.finfo(float).tiny
+        geometry.gathered(inputs.second**2), _TINY
     )
     zero, key = np.zeros_like(variance), fresh()
     partner = None
@@ -207,7 +209,8 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         shift=factor * geometry.gathered(inputs.shift),
         size=factor * geometry.gathered(inputs.size),
         fluctuation=(factor * wander) ** 2 + (0.0 if inputs.fixed else own),
-        excess=(w.kurtosis - 3) / (n * taps) * kurtosis,
+        excess=(w.kurtosis - 3) / (n * taps) * kurtosis
+        + 3 * _between_groups(inputs, geometry, n) / np.maximum(reached**2, _TINY),
         units=node.shape[1],
         element=element,
         sources=element.sources,
@@ -217,6 +220,20 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         # positions share the weights, so a mean of the inputs is seen alike at all of them
         apart=inputs.apart and not geometry.overlapping and not np.any(inputs.mean),
     )
+
+
+def _between_groups(inputs: Signal, geometry: Geometry, n: int) -> Array | float:
+    """Variance over the groups of the squares they add up, if these are numbers: units of
+    different groups then have different variances, and excess kurtosis 3 Var(q) / q^2 together."""
+    if not inputs.fixed or inputs.element is None or n == inputs.units:
+        return 0.0
+    root, index = inputs.element.root, inputs.element.index
+    if not isinstance(root, DataRoot):
+        return 0.0
+    _, ((f, _),) = root.values(index)
+    squares = (f + inputs.element.form.mean[:, None]) ** 2
+    by_group = squares.reshape(len(squares), -1, n).mean(axis=2).T
+    return np.asarray(np.var([geometry.gathered(group) for group in by_group], axis=0))
 
 
 def _field(
@@ -251,7 +268,7 @@ def convolution_backward(
 
     def averaged(values: Array) -> Array:
         """Weighted by what each output brings."""
-        whole = np.maximum(geometry.scattered(g.second), np.finfo(float).tiny)
+        whole = np.maximum(geometry.scattered(g.second), _TINY)
         return geometry.scattered(g.second * values) / whole
 
     c = shape[1] * float(np.prod(shape[2:])) * w.variance

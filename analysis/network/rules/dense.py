@@ -316,6 +316,7 @@ def biased(
         second=second,
         fourth=fourth,
         dead=0.0 if b.variance or b.mean else x.dead,
+        alike=0.0 if b.variance else max(x.alike, x.dead),
         centred=x.centred and not b.variance,
         excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2
         if b.variance

@@ -82,7 +82,7 @@ def _compared(node: Node, operands: Sequence[Record], context: Context) -> Recor
 
 def dropped(node: Node, x: Signal, mask: Mask, context: Context) -> Signal:
     """Each element times the mask: the second moment takes keep * value^2, whatever the mean."""
-    from analysis.network.rules.elementwise import variable
+    from analysis.network.rules.elementwise import dead_of, variable
 
     position = node.inputs.index(context.notes["signal operand", node])
     context.notes[context.at(node)] = (mask, position)
@@ -106,6 +106,7 @@ def dropped(node: Node, x: Signal, mask: Mask, context: Context) -> Signal:
         excess=np.zeros_like(second),
         element=element,
         sources=x.sources if element is None else element.sources,
+        dead=x.dead if element is None else dead_of(element.root, 0, x, context),  # type: ignore[arg-type]
         fixed=False,
         identical=False,
         joined=True,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from analysis.network import forward as ahead
-from analysis.network.context import Applied, Context, Record, Slope, UnknownSignal
+from analysis.network.context import Applied, Context, Joint, Record, Slope, UnknownSignal
 from analysis.network.elements import Element, expansion, expressed, hermite
 from analysis.network.program import partial_of
 from analysis.network.records import Array, Mask, Noise, Signal, Weight
 from analysis.network.response import NOT_POSITIVE, Grid, Response, differences, expectations
-from analysis.network.roots import GaussianRoot, MixtureRoot, Root
+from analysis.network.roots import GaussianRoot, MaskedRoot, MixtureRoot, Root
 from analysis.network.samples import SampledRoot
 from analysis.network.sources import Form, fresh
 from tinygrad_edu import ops
@@ -39,9 +39,10 @@ def elementwise(node: Node, operands: Sequence[Record], context: Context) -> Rec
     if any(isinstance(o, Weight) for o in operands):
         raise UnknownSignal(f"{node.op.name} of a parameter")
     signals = [o for o in operands if isinstance(o, Signal)]
-    if any(len(s.second) != len(signals[0].second) for s in signals):
+    units = {s.units for s in signals}
+    if len({len(s.second) for s in signals}) > 1:
         raise UnknownSignal(f"{node.op.name} of signals whose layouts differ")
-    if any(s.units != signals[0].units for s in signals) and 1 in {s.units for s in signals}:
+    if len(units) > 1 and 1 in units:
         raise UnknownSignal(f"{node.op.name} with one value for all units")
     if any(s.element is None for s in signals):
         raise UnknownSignal(f"{node.op.name} of a signal whose law is not known")
@@ -69,10 +70,8 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
         assert element.root is not None
         return element.root, element.index
     if element.root is not None and element.form.constant:
-        index = element.root.program.append(
-            ops.add, {}, (element.index, element.form.mean[:, None])
-        )
-        return element.root, index
+        moved = (element.index, element.form.mean[:, None])
+        return element.root, element.root.program.append(ops.add, {}, moved)
     if element.root is None:
         for known in context.notes.setdefault("proportional", {}).get(element.sources, ()):
             inside = expressed(element, known)
@@ -93,17 +92,15 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
 
 def _common_root(node: Node, operands: Sequence[Record], context: Context) -> Root | None:
     """The one variable of which all operands are functions, if there is one."""
-    found: list[Root] = []
     pairs = [(n, o) for n, o in zip(node.inputs, operands, strict=True) if isinstance(o, Signal)]
+    found: list[Root] = []
     for operand, x in pairs:
         assert x.element is not None
         if context.at(operand) in context.roots:
             found.append(context.roots[context.at(operand)])
         elif x.element.root is not None:
             found.append(x.element.root)
-    if not found:
-        found = [variable(*pairs[0], context)[0]]
-    for root in found:
+    for root in found or [variable(*pairs[0], context)[0]]:
         if all(_number(operand, x, root, context) is not None for operand, x in pairs):
             return root
     if len(pairs) == 1:
@@ -161,7 +158,10 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
         second=response.second,
         fourth=response.fourth,
         shift=carried + bent + shaped,
-        size=np.abs(response.second_1) * x.size + np.abs(bent) + np.abs(shaped),
+        size=np.abs(response.second_1) * x.size
+        + np.abs(bent)
+        + np.abs(shaped)
+        + like.reshaped * response.second,
         fluctuation=response.second_1**2 * x.fluctuation
         - (response.tilt**2 / x.units if x.centred else 0.0),
         excess=zero,
@@ -170,8 +170,9 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
         sources=root.sources,
         places=like.places,
         fixed=x.fixed,
-        dead=_dead(root, x, response, context),
-        joined=x.joined,
+        dead=dead_of(root, index, x, context),
+        alike=x.alike,
+        joined=x.joined or bool(like.reshaped),
         identical=x.identical,
         partner=partner_of(root, index, x, context),
         apart=like.apart,
@@ -188,18 +189,16 @@ def respond_on(root: Root, index: int) -> Response:
     return expectations(f, d, grid, not (np.any(value) or np.any(slope)))
 
 
-def _dead(root: Root, x: Signal, response: Response, context: Context) -> float:
-    """Probability that all units are off: independent given the layer before."""
-    if not response.off_below_0 or not isinstance(root, GaussianRoot) or x.fixed:
+def dead_of(root: Root, index: int, x: Signal, context: Context) -> float:
+    """Probability that a function of the variable is 0 in all units: they are independent given the
+    layer before. Positions count as if they were."""
+    if not isinstance(root, GaussianRoot | MaskedRoot) or x.fixed:
         return 0.0
-    below = np.array(
-        [_normal_below_0(m, q) for m, q in zip(root.form.mean, response.q, strict=True)]
-    )
-    return context.average(1 - (1 - x.dead) * (1 - below**x.units))
-
-
-def _normal_below_0(mean: float, variance: float) -> float:
-    return math.erfc(mean / math.sqrt(2 * variance)) / 2
+    if isinstance(root, MaskedRoot):
+        x = context.variables.get(root.inner_root, x)
+    grid, ((f, _),) = root.values(index)
+    off = np.minimum(grid.expect(f == 0), 1.0)
+    return context.average(1 - (1 - x.dead) * (1 - off ** (x.units * x.places)))
 
 
 def partner_of(root: Root, index: int, x: Signal, context: Context) -> Array | None:
@@ -270,45 +269,104 @@ def _over_both(
     def expect(g: Array) -> Array:
         return np.asarray(np.einsum("ban,ba,bn->b", g, wa, wb))
 
+    second = expect(value**2)
+    ends = [_stretched(op, xs, params, 1 + t) for t in (_STRETCH, -_STRETCH)]
+    up, down = (expect(end**2) for end in ends)
     slopes: dict[int, Slope] = {}
     for i, root, other in ((0, roots[0], "ban,bn->ba"), (1, roots[1], "ban,ba->bn")):
-        partial = partial_of(op, positions[i], value, xs, params)
-        d = np.zeros_like(value) if partial is None else np.broadcast_to(partial, value.shape)
+        d = _partial(op, positions[i], value, xs, params)
         weight = grids[1 - i].weight
         mean, square = np.einsum(other, d, weight), np.einsum(other, d * d, weight)
         kinks = tuple(sorted(root.program.kinks[0]))
-        slopes[positions[i]] = Slope(root, mean, square)
+        steep, flat = (
+            _partial(op, positions[i], end, _scaled(xs, 1 + t), params)
+            for end, t in zip(ends, (_STRETCH, -_STRETCH), strict=True)
+        )
+        slope, whole = expect(d * d), np.maximum(second, _TINY)
+        more, less = (expect(g**2) / np.maximum(slope, _TINY) for g in (steep, flat))
+        rise = (more - less) / (2 * _STRETCH)
+        joint = Joint(
+            own=(up - down) / (2 * _STRETCH * whole),
+            slope=rise,
+            curve=(more - 2 + less) / _STRETCH**2 - rise**2,
+            second=second,
+            fourth=expect(value**4),
+            square=slope,
+            cross=expect(value**2 * d * d),
+            operand=signals[i].second,
+            units=signals[i].units,
+            apart=np.zeros_like(second),
+        )
+        slopes[positions[i]] = Slope(root, mean, square, joint)
         context.notes[(context.at(node), positions[i])] = (grids[i], kinks)
     context.slopes[context.at(node)] = slopes
-    second = expect(value**2)
-    ends = [
-        expect(
-            np.asarray(op.forward(*(x * math.sqrt(1 + t) if x.ndim else x for x in xs), **params))
-            ** 2
-        )
-        for t in (_STRETCH, -_STRETCH)
-    ]
-    bend = (ends[0] - 2 * second + ends[1]) / _STRETCH**2
+    bend = (up - 2 * second + down) / _STRETCH**2
     moments = (expect(value), second, expect(value**4))
     return _of_moments(signals, *moments, 0.5 * bend, 0.0 * bend)
 
 
+def _scaled(xs: list[Array], factor: float) -> list[Array]:
+    """Both operands with second moments that many times as large."""
+    return [x * math.sqrt(factor) if x.ndim else x for x in xs]
+
+
+def _stretched(op: Elementwise, xs: list[Array], params: dict[str, Any], factor: float) -> Array:
+    return np.asarray(op.forward(*_scaled(xs, factor), **params), np.float64)
+
+
+def _partial(
+    op: Elementwise, position: int, value: Array, xs: list[Array], params: dict[str, Any]
+) -> Array:
+    """The partial derivative by one operand, over the whole grid."""
+    partial = partial_of(op, position, value, xs, params)
+    return np.zeros_like(value) if partial is None else np.broadcast_to(partial, value.shape)
+
+
+_TINY = np.finfo(float).tiny
+_CURVED = 10.0
+"""Curvatures beyond this come from a first factor that hardly scatters, and are not followed."""
 _STRETCH = 0.1
 """Relative change of both variances by which the curvature is taken."""
 
 
 def _product(node: Node, a: Signal, b: Signal, positions: list[int], context: Context) -> Signal:
     """Of independent factors: the moments multiply."""
-    context.slopes[context.at(node)] = {
-        positions[0]: Slope(None, b.mean, b.second),
-        positions[1]: Slope(None, a.mean, a.second),
-    }
     mean, second, fourth = a.mean * b.mean, a.second * b.second, a.fourth * b.fourth
+    context.slopes[context.at(node)] = {
+        position: Slope(None, other.mean, other.second, _of_factors(one, other, second, fourth))
+        for position, one, other in ((positions[0], a, b), (positions[1], b, a))
+    }
     # E[q_a q_b] has their covariance in addition, between 0 and the product of their deviations
     product = _of_moments((a, b), mean, second, fourth, 0.5 * second, 0.5 * second)
     if a.partner is None or b.partner is None:
         return product
     return replace(product, partner=a.partner * b.partner)
+
+
+def _of_factors(one: Signal, other: Signal, second: Array, fourth: Array) -> Joint:
+    """How a product and the slope by one factor, which is the other factor, go with that one's
+    second moment: both scatter with the input that they have in common, each in its measure. What
+    the other one scatters by in excess is no function of this one's units: it makes a doubt."""
+    own, beside = (
+        np.sqrt(np.maximum(s.fluctuation, 0)) / np.maximum(s.second, _TINY) for s in (one, other)
+    )
+    ratio = np.minimum(beside / np.where(own > 0, own, np.inf), 1.0)
+    rest = beside - ratio * own
+    # the other factor's second moment is known with its correction: of what curvature this is
+    moved = 2 * other.shift / np.maximum(other.second, _TINY)
+    bent = np.clip(moved / np.where(own > 0, own**2, np.inf), -_CURVED, _CURVED)
+    return Joint(
+        own=1 + ratio,
+        slope=ratio,
+        curve=bent - ratio**2,
+        second=second,
+        fourth=fourth,
+        square=other.second,
+        cross=one.second * other.fourth,
+        operand=one.second,
+        units=one.units,
+        apart=rest * (rest + 2 * own) / 2,
+    )
 
 
 def _of_moments(
@@ -322,10 +380,9 @@ def _of_moments(
     """A record without a law. Relative scatters and corrections of the operands add up; `bend` and
     `doubt` times the product of their relative deviations are what curvature adds, and how
     uncertain that is."""
-    tiny = np.finfo(float).tiny
-    a, b = (np.sqrt(np.maximum(s.fluctuation, 0)) / np.maximum(s.second, tiny) for s in signals)
-    carried = [s.shift / np.maximum(s.second, tiny) for s in signals]
-    sizes = [s.size / np.maximum(s.second, tiny) for s in signals]
+    a, b = (np.sqrt(np.maximum(s.fluctuation, 0)) / np.maximum(s.second, _TINY) for s in signals)
+    carried = [s.shift / np.maximum(s.second, _TINY) for s in signals]
+    sizes = [s.size / np.maximum(s.second, _TINY) for s in signals]
     return Signal(
         mean=mean,
         second=second,

@@ -110,6 +110,7 @@ def _joined(a: Signal, b: Signal, mean: Array, second: Array, fourth: Array) -> 
         fixed=a.fixed and b.fixed,
         dead=min(a.dead, b.dead),
         joined=True,
+        reshaped=max(a.reshaped, b.reshaped),
         identical=a.identical and b.identical,
         apart=a.apart and b.apart,
     )

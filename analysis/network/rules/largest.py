@@ -90,20 +90,25 @@ def largest(x: Signal, root: Root, index: int, geometry: Geometry, context: Cont
     moments = [[np.mean(half**p, axis=1) for p in (1, 2, 4)] for half in halves]
     mean, second, fourth = np.mean(moments, axis=0)
     doubt = np.abs(moments[0][1] - moments[1][1])
-    strange = geometry.gathered(_not_gaussian(x, root, context)) / geometry.sizes(len(x.second))
+    strange = geometry.gathered(not_gaussian(x, root, context)) / geometry.sizes(len(x.second))
     field = functools.partial(_field_of_largest, x, window, root, index, covariance)
     sample = np.concatenate(halves, axis=1)
     shared = _shared(x, window, root, index, sample, context)
     return Largest(mean, second, fourth, doubt + second * strange, sample, field, shared, window)
 
 
-def _not_gaussian(x: Signal, root: GaussianRoot, context: Context) -> Array:
-    """What fields of a real width change at most, relatively: their excess kurtosis c moves squares
-    by c / 24 E[g He4] / E[g], where E[g He4] < 3 E[g] for squares of largest values, and their
-    correlations scatter, which is of second order in what the second moment scatters by."""
-    variable = context.variables.get(root, x)
-    wander = variable.fluctuation / np.maximum(variable.second**2, np.finfo(float).tiny)
-    return np.asarray(np.abs(variable.excess) / 8 + wander / 10)
+def not_gaussian(x: Signal, root: Root | None, context: Context) -> Array:
+    """What fields of a real width change, relatively: their excess kurtosis c moves squares by
+    c / 24 E[g He4] / E[g], where E[g He4] < 3 E[g] for squares of largest values. A norm over n
+    channels, of excess -3/n, takes up to 1/n away of what positions have in common. That
+    correlations scatter is of second order in what the second moment scatters by; a tenth of it
+    covers what was measured. The squares stand for terms of order 1/width^2."""
+    variable = x if root is None else context.variables.get(root, x)
+    variable = x if x.centred else variable
+    wander = np.abs(variable.fluctuation) / np.maximum(variable.second**2, np.finfo(float).tiny)
+    shape = np.abs(variable.excess)
+    share = 3 if variable.centred else 8
+    return np.asarray(shape / share + shape**2 / 2 + wander / 10 + wander**2 / 10)
 
 
 def _covariance(x: Signal, root: GaussianRoot, context: Context) -> Array | None:

@@ -18,12 +18,10 @@ from analysis.network import backward as behind
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, UnknownCotangent, source
-from analysis.network.elements import Element
 from analysis.network.fields import times
 from analysis.network.records import Array, Signal
-from analysis.network.roots import DataRoot
-from analysis.network.rules.batch import back_over_batch, eps_of, over_batch
-from analysis.network.sources import Form
+from analysis.network.rules.batch import FEWEST, back_over_batch, eps_of, over_batch
+from analysis.network.rules.data import norm_of_data
 from tinygrad_edu.graph.node import Node
 
 _TINY = np.finfo(float).tiny
@@ -42,7 +40,7 @@ def _forward_with(centres: bool) -> ahead.Rule:
         (x,) = operands
         if not isinstance(x, Signal):
             raise UnknownSignal("a norm of what is no signal")
-        known = _of_data(node, x, context)
+        known = norm_of_data(node, x, context)
         if known is not None:
             return known
         if 0 in _axes(node):
@@ -113,17 +111,36 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
     partner = None
     if x.partner is not None and not np.any(mean):
         partner = factor * context.partner(factor) * x.partner
-    whole = x.units
+    nothing = max(x.dead, x.alike) if centres else x.dead  # equal units give 0: exact, no size
+    fluctuation, excess = _sphere(x, second, fourth, factor, count)
+    left = np.zeros_like(second) if centres else (factor * x.mean) ** 2
+    open_size = 4 * np.abs(bent) + left * factor**2 * (np.abs(x.shift) + x.size)
+    if np.any(left):
+        # a mean stays, and which share of the length it has goes with the scatter of the rest
+        alone, between = 2 * (second - left) ** 2, 4 * left * (second - left)
+        wander = factor**4 * np.maximum(x.fluctuation, 0.0)
+        fluctuation = left**2 * wander - alone / x.units
+        open_size = open_size + between / x.units + left * wander
+    rough = bool(np.any(left))
+    if count < FEWEST and not x.gaussian:  # of so few, all may be off, or nearly
+        open_size = open_size + second * 0.5**count
+        rough = True
+    if np.any(scatter > _ROUGH * spread**2) or 0 < nothing < _RARE:
+        rough = True
+        open_size = open_size + second * (5 * eps_of(node) * factor**2 + nothing)
     return replace(
         x,
         mean=factor * (x.mean - mean),
         second=second,
         fourth=fourth,
-        shift=bent,
-        size=4 * np.abs(bent),
-        fluctuation=-(fourth - second**2) / whole,
-        excess=x.excess - 6 * (1 / count - 1 / whole),
-        joined=x.joined or not _simple(node, x),
+        shift=bent - nothing * second,
+        size=open_size,
+        fluctuation=fluctuation,
+        excess=excess,
+        dead=nothing,
+        alike=0.0,
+        joined=x.joined or rough or not _simple(node, x),
+        reshaped=0.0 if x.gaussian else 1 / count + float(np.max(_wander(x, context))),
         centred=centres,
         element=element,
         sources=x.sources if element is None else element.sources,
@@ -154,6 +171,34 @@ def _pairs_within(x: Signal, mean: Array, factor: Array, channels: float) -> Arr
     return times(made * (whole / np.maximum(squares, _TINY))[:, None, None], factor)
 
 
+_ROUGH = 0.1
+"""Relative variance of v from which on the expansion in it is an estimate: of few elements, E[1/v]
+is several times 1/E[v], and so is what eps takes away."""
+_RARE = 0.01
+"""Networks that are dead so rarely need not be among those that are measured."""
+
+
+def _wander(x: Signal, context: Context) -> Array:
+    """Relative scatter of the second moment of the variable that x is a function of."""
+    root = None if x.element is None else x.element.root
+    v = x if root is None else context.variables.get(root, x)
+    return np.asarray(np.maximum(v.fluctuation, 0.0) / np.maximum(v.second**2, _TINY))
+
+
+def _sphere(
+    x: Signal, second: Array, fourth: Array, factor: Array, count: int
+) -> tuple[Array, Array]:
+    """Fluctuation and excess of what has its length divided away.
+
+    Over positions, two things are open, and half of each is taken, so that their size covers both
+    ends: positions of one channel, which share weights, may count as one element or as many (excess
+    -6 / count or nearly 0), and a position's moment may fluctuate with all others, which the norm
+    takes away, or by itself, which it leaves."""
+    if x.places > 1:
+        return factor**4 * np.maximum(x.fluctuation, 0.0) / 2, x.excess - 3 / count
+    return -(fourth - second**2) / x.units, x.excess - 6 * (1 / count - 1 / x.units)
+
+
 def _simple(node: Node, x: Signal) -> bool:
     """One group of Gaussian elements: then the corrections of order 1/width are exact."""
     return x.gaussian and x.places == 1 and _count(node, x) == x.units
@@ -171,6 +216,11 @@ def _back_within_example(
     """The directions along the mean and along the signal are lost, of n; the rest is divided by
     v + eps. What all units agree on is the mean's direction."""
     spread, factor = context.notes[context.at(node)]
+    nothing = max(x.dead, x.alike) if centres else x.dead
+    if _count(node, x) < FEWEST and (x.places == 1 or not x.gaussian):
+        raise UnknownCotangent(
+            f"a norm over {_count(node, x)} units, where 1/v has no mean or a wild one"
+        )
     n, eps, g = max(_count(node, x), 1), eps_of(node), cotangent.gradient
     ratio = spread / np.maximum(spread + eps, _TINY)
     along = g.coherent / np.maximum(g.second, _TINY)
@@ -180,6 +230,9 @@ def _back_within_example(
         # length does not scatter
         bend = (g.log_2 + g.log_1**2) / 2
         terms += [(2.0 + centres) * ratio**2 / n, -2 * bend * ratio**2 / n]
+    else:  # E[1/v] over a group, beyond what the average over all units says
+        about = (x.fourth - x.second**2) / np.maximum(x.second**2, _TINY)
+        terms.append(about * ratio**2 * (1 / n - 1 / max(x.units, n)))
     passed = cotangent.by_slope(None, factor, factor**2)
     if centres and np.any(cotangent.pair()):
         second = factor**2 * (cotangent.second() - cotangent.pair())
@@ -196,38 +249,11 @@ def _back_within_example(
         epsilon=g.epsilon + sum(terms),
         size=g.size + sum(map(np.abs, terms)),
         blocked=False,
+        # where all units are equal it is divided by eps
+        slack=g.slack + nothing * float(np.max(whole)) / max(eps, _TINY),
         joined=g.joined or not _simple(node, x),
     )
     return passed.with_gradient(gradient)
-
-
-# ------------------------------------------------------------------------------ data
-
-
-def _of_data(node: Node, x: Signal, context: Context) -> Signal | None:
-    """Numbers that are normalised are numbers."""
-    element = x.element
-    if not x.fixed or element is None or not isinstance(element.root, DataRoot) or x.places > 1:
-        return None
-    assert node.op is not None
-    root = element.root
-    values = root.program.run(root.numbers, element.index)[element.index][0]
-    values = values + element.form.mean[:, None]
-    shape = (len(values), *node.shape[1:])
-    made = np.asarray(node.op.forward(values.reshape(shape), **node.params), np.float64)
-    own = root.with_numbers(made.reshape(values.shape))
-    element = Element(Form(np.zeros_like(x.mean), {}), own)
-    mean, second, fourth = element.moments()
-    context.notes[context.at(node)] = None
-    partner = np.mean(own.numbers * context.partner_rows(own.numbers), axis=1)
-    return replace(
-        x,
-        mean=mean,
-        second=second,
-        fourth=fourth,
-        element=element,
-        partner=None if context.partners is None else partner,
-    )
 
 
 normalises("standardize", centres=True)

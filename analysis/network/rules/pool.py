@@ -29,7 +29,7 @@ from analysis.network.response import Grid
 from analysis.network.roots import Root
 from analysis.network.rules.conv import GRADIENT_FIELDS, Geometry, merged_places, placed
 from analysis.network.rules.elementwise import variable
-from analysis.network.rules.largest import Places, largest, members_of, winning
+from analysis.network.rules.largest import Places, largest, members_of, not_gaussian, winning
 from analysis.network.samples import SampledRoot
 from analysis.network.sources import Form, gaussian
 from tinygrad_edu.graph.node import Node
@@ -121,7 +121,7 @@ def _average(node: Node, operands: Sequence[Record], context: Context) -> Record
     weights = share.reshape(len(pairs), -1)
     table = _summed(pairs, geometry) * weights[:, :, None] * weights[:, None, :]
     second = np.einsum("cww->cw", table).reshape(-1)
-    x = replace(x, size=x.size + x.second * _taken_by_norm(x, context))
+    x = replace(x, size=x.size + x.second * _between(x, context))
     return _law_of_average(x, geometry, share, second, table, context)
 
 
@@ -134,15 +134,22 @@ def _total(node: Node, operands: Sequence[Record], context: Context) -> Record:
     return _average(node, operands, context)
 
 
-def _taken_by_norm(x: Signal, context: Context) -> Array:
-    """What a norm over the positions of c channels takes from the covariance of two of them, at
-    most, relatively: its mean has 1/c of their average covariance. (Behind such a norm, `excess` is
-    -6 (1/c - 1/units).)"""
+def _between(x: Signal, context: Context) -> Array:
+    """How far the dependence of positions may be off at this width, relatively: of linear functions
+    of fields and of numbers it is exact."""
     root = None if x.element is None else x.element.root
     variable = x if root is None else context.variables.get(root, x)
-    if not variable.centred:
+    if variable.centred:
+        return _taken_by_norm(x, variable)
+    if x.fixed or root is None:
         return np.zeros_like(x.second)
-    left = np.abs(variable.excess) / 6 + 1 / variable.units
+    return not_gaussian(x, root, context)
+
+
+def _taken_by_norm(x: Signal, variable: Signal) -> Array:
+    """What a norm over the positions of c channels takes from the covariance of two of them, at
+    most: its mean has 1/c of their average covariance. (Behind such a norm, `excess` is -3/c.)"""
+    left = np.abs(variable.excess) / 3 + 1 / variable.units
     return np.asarray(left if x.pairs is None else left**2)  # `pairs` has the first order
 
 
@@ -236,7 +243,8 @@ def _of_independent(node: Node, x: Signal, geometry: Geometry, context: Context)
     law = SampledRoot(np.tile(values, (count, 1)), np.tile(weight, (count, 1)), x.sources)
     if x.partner is not None and np.allclose(x.partner, x.mean * context.partner(x.mean)):
         law.shared = lambda: (law.x[:, None], law.weight)
-    doubt = 0.0 if exact else _ON_A_GRID * second
+    doubt = second * (0.0 if exact else _ON_A_GRID)
+    doubt = doubt + second * geometry.gathered(_between(x, context)) / k
     return _with_law(node, x, law, (mean, second, fourth, doubt), context)
 
 

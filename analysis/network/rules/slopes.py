@@ -100,7 +100,7 @@ def _by(slope: Slope, cotangent: Cotangent, context: Context, key: Any) -> Cotan
         if whole_kinks(root) != kinks:  # more functions of this variable came later
             mean, square = (_moved(grid.x, values, whole_grid(root).x) for values in (mean, square))
     passed = cotangent.by_slope(root, mean, square)
-    return passed.with_gradient(replace(cotangent.gradient, joined=True))
+    return passed.with_gradient(behind.through_joint(slope.joint, cotangent.gradient))
 
 
 def _moved(old: Array, values: Array, new: Array) -> Array:
@@ -158,7 +158,8 @@ def add_backward(
     x, y = operands
     signs = (1.0, 1.0 if node.op.name == "add" else -1.0)
     if isinstance(x, Signal) and isinstance(y, Signal):
-        return [cotangent, cotangent.times(-1.0) if signs[1] < 0 else cotangent]
+        first, second = (_beside(cotangent, a, b) for a, b in ((x, y), (y, x)))
+        return [first, second.times(-1.0) if signs[1] < 0 else second]
     position = 0 if isinstance(x, Signal) else 1
     signal, other = operands[position], operands[1 - position]
     assert isinstance(signal, Signal)
@@ -169,6 +170,28 @@ def add_backward(
     )
     passed = passed.times(-1.0) if signs[position] < 0 else passed
     return [passed, None] if position == 0 else [None, passed]
+
+
+def _beside(cotangent: Cotangent, x: Signal, other: Signal) -> Cotangent:
+    """At a branch x whose sum with another scatters mostly by the other: what depends on the sum's
+    second moment is averaged here, because x does not tell it."""
+    own, most = (np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (x, other))
+    g = cotangent.gradient
+    bend = (g.log_2 + g.log_1**2) / 2
+    terms = (bend * (own + most) ** 2, g.log_1 * (x.shift + other.shift))
+    hidden = own < most
+    if not np.any(hidden):
+        return cotangent
+    moved = np.where(hidden, sum(terms), 0.0)
+    size = np.where(hidden, sum(map(np.abs, terms)), 0.0)
+    settled = replace(
+        g,
+        epsilon=g.epsilon + moved,
+        size=g.size + size,
+        log_1=np.where(hidden, 0.0, g.log_1),
+        log_2=np.where(hidden, 0.0, g.log_2),
+    )
+    return replace(cotangent, gradient=settled)
 
 
 behind.WHOLE.update(("concat", "getitem", "reshape", "permute"))

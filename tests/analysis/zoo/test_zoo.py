@@ -12,7 +12,8 @@ import analysis
 from analysis.errors import InputError
 from analysis.zoo import __main__ as command
 from analysis.zoo import examine as module
-from analysis.zoo.architectures import SMALL, ZOO, build
+from analysis.zoo.architectures import SMALL, ZOO
+from analysis.zoo.drawn import build, find
 from analysis.zoo.examine import examine, planted
 from analysis.zoo.run import Serial, run
 
@@ -50,6 +51,18 @@ def test_every_architecture_is_predicted() -> None:
         rows = analysis.analyze(build(name), architecture.shape, batch=architecture.batch).layers
         unknown = [r.name for r in rows if r.forward is None or r.backward is None]
         assert not unknown, (name, unknown)
+
+
+def test_random_architectures_hold() -> None:
+    names = [f"drawn {i}" for i in (3, 9, 14, 21, 40, 57)]
+    outcomes = run(names, Serial(), most=200, progress=False)
+    assert [o.name for o in outcomes if not o.good] == []
+
+
+def test_a_number_draws_the_same_architecture() -> None:
+    assert str(build("drawn 4")) == str(build("drawn 4"))
+    assert str(build("drawn 4")) != str(build("drawn 5"))
+    assert find("relu") is ZOO["relu"]
 
 
 def test_outcomes_do_not_depend_on_the_executor() -> None:
