@@ -8,12 +8,14 @@ long sleeps until Python wakes it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
 import os
 import platform
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ _ASLEEP, _WAITING, _TAKEN, _POSTED = (I64(state) for state in range(4))
 
 _SPINS = 1 << 14
 """How often a thread looks before it sleeps: a few tenths of a millisecond."""
+
+_PATIENCE = 2e-4
+"""Seconds that a caller waits for threads that it has woken."""
 
 _ON_ARM = ("llvm.aarch64.hint", 1)
 _PAUSES = {
@@ -161,11 +166,31 @@ class _Crew:
         self._here = ctypes.addressof(self._arguments)
         self._arguments[4] = self._here + 8 * 5
         self._go = [threading.Lock() for _ in range(count)]
+        self._closing = False
+        self._threads = []
         for mail, go in zip(self._mail, self._go, strict=True):
             go.acquire()
             arguments = (ctypes.c_int64 * 3)(mail.ctypes.data, self._walk, _SPINS)
             job = (_kernel("serve"), arguments, go)
-            threading.Thread(target=_look, args=job, name="tinygrad_edu", daemon=True).start()
+            thread = threading.Thread(target=self._look, args=job, name="tinygrad_edu", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        atexit.register(self.close)
+
+    def _look(self, serve: Any, arguments: Any, go: threading.Lock) -> None:
+        """What a thread does all its life."""
+        while True:
+            go.acquire()
+            if self._closing:
+                return
+            serve(ctypes.addressof(arguments))
+
+    def close(self) -> None:
+        """Let the threads end: the kernels that they walk go with the process."""
+        self._closing = True
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
 
     def wake(self) -> None:
         """Let all threads look again."""
@@ -184,13 +209,6 @@ class _Crew:
         return bool(self._arguments[5])
 
 
-def _look(serve: Any, arguments: Any, go: threading.Lock) -> None:
-    """What a thread does all its life."""
-    while True:
-        go.acquire()
-        serve(ctypes.addressof(arguments))
-
-
 _crew: _Crew | None = None
 _busy = threading.Lock()
 
@@ -198,8 +216,8 @@ _busy = threading.Lock()
 def run_together(streams: list[Stream], first: int, last: int, wake: bool = True) -> bool:
     """Walk streams that meet at barriers, the first in this thread.
 
-    False if nothing was done: the threads work for another caller, or they sleep. With `wake` those
-    are woken, so that a later call finds them awake.
+    False if nothing was done: the threads work for another caller, or they sleep, and with `wake`
+    have not come soon enough.
     """
     global _crew
     if not _busy.acquire(blocking=False):
@@ -212,6 +230,10 @@ def run_together(streams: list[Stream], first: int, last: int, wake: bool = True
         done = _crew.run(streams, first, last)
         if not done and wake:
             _crew.wake()
+            end = time.perf_counter() + _PATIENCE
+            while not done and time.perf_counter() < end:
+                time.sleep(0)  # to let them have Python's lock
+                done = _crew.run(streams, first, last)
         return done
     finally:
         _busy.release()
