@@ -161,6 +161,14 @@ def test_small_steps_stay_on_one_thread() -> None:
     np.testing.assert_allclose(found, np.tanh(x.data @ w.data), rtol=1e-5, atol=1e-6)
 
 
+def test_long_steps_are_shared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "get_num_threads", lambda: 2)
+    for rows, shared in ((1024, True), (32, False)):
+        x, w = abstract((rows, 256)), abstract((256, 256))
+        program = Program((x.node, w.node), (), {}, (((x @ w).tanh() @ w).tanh().node,))
+        assert build(program).is_shared == shared
+
+
 def test_choosing_another_number_plans_again() -> None:
     f = tg.compile(lambda x: (x * 2).sum())
     assert f(tg.ones(3)).item() == 6

@@ -37,9 +37,9 @@ _SHARED_FROM = 1e6
 
 _INDEX_BYTES = 8
 
-LEAST_BY_DEFAULT = math.inf
-"""Seconds of a step from which it is shared among threads if nobody has chosen their number. None
-is: where other processes keep a processor busy, threads that wait for each other lose time."""
+LEAST_BY_DEFAULT = 2e-4
+"""Seconds of a step from which it is shared among threads if nobody has chosen their number: below,
+little is gained by keeping another processor busy."""
 
 _FLOP_AN_ELEMENT, _ELEMENT = 64, 16
 """FLOP, and bytes moved, that take about as long as an element of an elementwise op."""
@@ -66,8 +66,7 @@ def build(program: Program, threads: int | None = None, target: Target | None = 
     count = get_num_threads() if threads is None else threads
     least = LEAST_BY_DEFAULT if threads is None and not was_chosen() else 0.0
     target = target or host()
-    by_blas = WORTH_SHARING if count > 1 and least else math.inf
-    plan = Plan(program, target, count, least, by_blas)
+    plan = Plan(program, target, count, least)
     if count > 1 and not plan.is_shared and plan.largest_in_tiles >= WORTH_SHARING:
         plan = Plan(program, target, count, least, WORTH_SHARING)  # for BLAS's threads to share
     return plan

@@ -42,7 +42,7 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many threads compiled steps may run on. If `set_num_threads` was not called, as many as
     this process may use processors, at most ``$OMP_NUM_THREADS`` and ``$OPENBLAS_NUM_THREADS``; but
-    then only BLAS uses them, for large products."""
+    then short steps stay on one."""
     return _default() if chosen is None else chosen
 
 
