@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.errors import DTypeError, ShapeError
-from tinygrad_edu.ops.table import TABLE
+from tinygrad_edu.ops.positions import look as look_at
 
 _buffer = c_char.from_buffer
 
@@ -58,4 +58,4 @@ def look(positions: Sequence[tuple[int, Mapping[str, Any]]], sources: Sequence[S
         if isinstance(source, tuple):
             data, index = source
             source = data[index]
-        TABLE["positions"].forward(np.asarray(source), **params)
+        look_at(np.asarray(source), **params)

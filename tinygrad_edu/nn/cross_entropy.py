@@ -13,7 +13,7 @@ from tinygrad_edu.graph.reader import apply, compose
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn.reduction import check_reduction, reduce
 from tinygrad_edu.ops.dtypes import is_float
-from tinygrad_edu.ops.positions import out_of_range
+from tinygrad_edu.ops.positions import are_known, out_of_range
 
 
 def cross_entropy(
@@ -108,16 +108,9 @@ def _are_plain(scores: Tensor, target: Tensor, ignore_index: int) -> bool:
     rows, labels = scores.node.data, target.node.data
     if len(rows.shape) != 2 or labels.shape != rows.shape[:1] or rows.dtype.kind != "f":
         return False
-    unsigned = _UNSIGNED.get(labels.dtype.char)
-    if unsigned is None or not labels.size:
-        return False
-    # As unsigned numbers, what is negative is larger than any class.
-    if int(np.maximum.reduce(labels.view(unsigned))) >= rows.shape[1]:
+    if not labels.size or not are_known(labels, rows.shape[1]):
         return False
     return ignore_index < 0 or not (labels == ignore_index).any()
-
-
-_UNSIGNED = {np.dtype(t).char: f"u{np.dtype(t).itemsize}" for t in (np.int32, np.int64)}
 
 
 def _of_rows(scores: Tensor, classes: Tensor, counted: Tensor, reduction: str) -> Tensor:

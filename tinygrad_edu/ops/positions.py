@@ -19,15 +19,34 @@ def positions(index, size, wraps, ignored, name, where):
     If it `wraps`, negative numbers count from the end. What equals `ignored` (a class number that
     is left out) becomes 0. Anything else that is no position raises, `where` saying of what.
     """
+    look(index, size, wraps, ignored, name, where)
+    index = index.astype(np.int64)
+    if ignored is not None:
+        index = np.where(index == ignored, 0, index)
+    return np.where(index < 0, index + size, index)
+
+
+def look(
+    index: np.ndarray, size: int, wraps: bool, ignored: int | None, name: str, where: str
+) -> None:
+    """Raise for what is no position, as `positions` does."""
+    if index.size and are_known(index, size):
+        return
     counted = index if ignored is None else index[index != ignored]
     if counted.size:
         lowest, highest = int(counted.min()), int(counted.max())
         if lowest < (-size if wraps else 0) or highest >= size:
             raise out_of_range(lowest, highest, size, wraps, name, where)
-    index = index.astype(np.int64)
-    if ignored is not None:
-        index = np.where(index == ignored, 0, index)
-    return np.where(index < 0, index + size, index)
+
+
+def are_known(index: np.ndarray, size: int) -> bool:
+    """Whether all are known to run from 0 to size - 1: the usual case, in one pass. As an unsigned
+    number, what is negative is larger than any position."""
+    unsigned = _UNSIGNED.get(index.dtype.char)
+    return unsigned is not None and int(np.maximum.reduce(index.view(unsigned), axis=None)) < size
+
+
+_UNSIGNED = {np.dtype(t).char: f"u{np.dtype(t).itemsize}" for t in (np.int32, np.int64)}
 
 
 def out_of_range(
