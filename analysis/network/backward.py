@@ -141,6 +141,22 @@ def through_joint(joint: Joint, gradient: Gradient) -> Gradient:
     )
 
 
+def settled(
+    gradient: Gradient, hidden: np.ndarray[Any, Any], deviation: Array, shift: Array
+) -> Gradient:
+    """Averaged here over a second moment with this standard deviation and this correction, where a
+    branch or a part does not tell it (`hidden`): it scatters mostly by others."""
+    g = gradient
+    terms = ((g.log_2 + g.log_1**2) / 2 * deviation**2, g.log_1 * shift)
+    return replace(
+        g,
+        epsilon=g.epsilon + np.where(hidden, sum(terms), 0.0),
+        size=g.size + np.where(hidden, sum(map(np.abs, terms)), 0.0),
+        log_1=np.where(hidden, 0.0, g.log_1),
+        log_2=np.where(hidden, 0.0, g.log_2),
+    )
+
+
 def averaged(gradient: Gradient, x: Signal) -> tuple[Array, Array, Array, float]:
     """E[(ds/dx)^2] of an element, averaged over everything: the mean-field value, its relative
     correction, the size of the correction's terms, and what is not modelled."""

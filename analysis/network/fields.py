@@ -17,6 +17,7 @@ import numpy as np
 from analysis.network.context import Context
 from analysis.network.elements import Element, hermite
 from analysis.network.records import Array, Signal
+from analysis.network.response import Grid
 from analysis.network.roots import DataRoot, GaussianRoot, MaskedRoot
 from analysis.network.samples import SampledRoot
 from analysis.network.sources import Form, Key
@@ -133,16 +134,25 @@ def _of_covariance(x: Signal, element: Element, covariance: Pairs) -> Pairs:
     assert isinstance(root, GaussianRoot)
     grid, ((f, _),) = root.values(element.index)
     f = f + element.form.mean[:, None]
-    rho = correlated(covariance, root.variance)
+    return expanded(f, grid, correlated(covariance, root.variance), x.places)
+
+
+def expanded(f: Array, grid: Grid, rho: Pairs, places: int, square: Pairs | None = None) -> Pairs:
+    """E[f(u) f(v)] of Gaussian u, v at any two places with correlation rho (Mehler). A correlation
+    that differs between units has the mean rho and the mean `square`; its higher powers' means are
+    taken to be products of these, exact for one that is known up to its sign."""
     rows = hermite(f, grid)
-    second = _by_case(grid.expect(f * f), x.places)
-    total, power = np.zeros_like(rho), np.ones_like(rho)
-    for row in rows:
-        a = _by_case(row, x.places)
+    second = _by_case(grid.expect(f * f), places)
+    square = rho * rho if square is None else square
+    total = np.zeros_like(rho)
+    even, odd = np.ones_like(rho), np.array(rho)
+    for k, row in enumerate(rows):
+        a = _by_case(row, places)
+        power = odd if k % 2 else even
         total += a[:, :, None] * a[:, None, :] * power
-        power *= rho
-    rest = np.sqrt(np.maximum(second - _by_case(np.sum(rows**2, axis=0), x.places), 0))
-    return np.asarray(total + rest[:, :, None] * rest[:, None, :] * np.abs(power))
+        power *= square
+    rest = np.sqrt(np.maximum(second - _by_case(np.sum(rows**2, axis=0), places), 0))
+    return np.asarray(total + rest[:, :, None] * rest[:, None, :] * np.abs(even))
 
 
 def covariances(form: Form, places: int, context: Context, which: str = "fields") -> Pairs | None:

@@ -118,19 +118,20 @@ def expectations(f: Array, d: Array, grid: Grid, off_below_0: bool = False) -> R
     )
 
 
-_STRETCH = 0.1
+STRETCH = 0.1
 """Relative change of a variance by which derivatives are taken as differences."""
 
+Values = tuple[Array, Array]
 
-def differences(run: Callable[[Array], tuple[Array, Array]], grid: Grid) -> Response:
-    """The response to a law that is not Gaussian, which grows by being stretched: derivatives in q
-    are differences between x stretched and shrunk. They enter corrections of order 1/width only."""
+
+def differences(f: Array, d: Array, grid: Grid, ends: Sequence[tuple[Grid, Values]]) -> Response:
+    """The response to a law that is not Gaussian from the function and its derivative on its grid,
+    and on the grids of the same law with a larger and a smaller second moment: derivatives in q are
+    differences. They enter corrections of order 1/width only."""
     expect, q = grid.expect, np.maximum(grid.q, np.finfo(float).tiny)
-    f, d = run(grid.x)
     second, slope = expect(f * f), expect(d * d)
-    ends = [run(grid.x * math.sqrt(1 + t)) for t in (_STRETCH, -_STRETCH)]
-    (up, down), (steep, flat) = ([expect(e[i] ** 2) for e in ends] for i in (0, 1))
-    h = _STRETCH * q
+    (up, steep), (down, flat) = ((g.expect(y * y), g.expect(y1 * y1)) for g, (y, y1) in ends)
+    h = np.maximum(np.abs(ends[0][0].q - ends[1][0].q) / 2, np.finfo(float).tiny)
     return Response(
         q=grid.q,
         mean=expect(f),

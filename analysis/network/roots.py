@@ -9,7 +9,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.network.program import Program
 from analysis.network.records import Array
-from analysis.network.response import Grid
+from analysis.network.response import STRETCH, Grid
 from analysis.network.sources import Form, Key
 
 if TYPE_CHECKING:
@@ -57,6 +57,21 @@ class Root:
     def whole_kinks(self) -> tuple[float, ...]:
         """Where any function of the variable has a kink; final once the forward sweep is over."""
         return tuple(sorted({k for kinks in self.program.kinks for k in kinks}))
+
+    def ends(self, kinks: tuple[float, ...]) -> tuple[Grid, Grid]:
+        """The grid of the law with a second moment larger and smaller by a small share, in
+        the way in which it scatters over networks: here, with x in proportion."""
+        grid = self.grid(kinks)
+        up, down = (
+            Grid(grid.x * np.sqrt(1 + t), grid.weight, grid.q * (1 + t))
+            for t in (STRETCH, -STRETCH)
+        )
+        return up, down
+
+    def ends_of(self, index: int) -> list[tuple[Grid, tuple[Array, Array]]]:
+        """Those grids, with the value and derivative of one function."""
+        ends = self.ends(tuple(sorted(self.program.kinks[index])))
+        return [(grid, self.program.run(grid.x, index)[index]) for grid in ends]
 
     def run(self, kinks: tuple[float, ...], index: int) -> tuple[Array, Array]:
         """Value and derivative of one function on the grid for these kinks."""
@@ -209,16 +224,31 @@ class UnknownSlice(AnalysisError):
 
 
 class MixtureRoot(Root):
-    """u = f(v) + form, a mixture of Gaussians over the values of f."""
+    """u = f(v) + form, a mixture of Gaussians over the values of f.
 
-    def __init__(self, inner: Element, program: Program | None = None) -> None:
+    share   of what the second moment scatters by over networks (in standard deviations), the form's
+            part, for each case; None if both parts scatter in proportion to their size
+    """
+
+    def __init__(
+        self, inner: Element, share: Array | None = None, program: Program | None = None
+    ) -> None:
         super().__init__(inner.sources, program)
-        self.inner = inner
+        self.inner, self.share = inner, share
         self._lengths: dict[tuple[float, ...], Array] = {}
+        self._ends: dict[tuple[float, ...], tuple[Grid, Grid]] = {}
 
     def _make_grid(self, kinks: tuple[float, ...]) -> Grid:
+        one = np.ones_like(self.inner.form.mean)
+        grid, self._lengths[kinks] = self._scaled(kinks, one, one)
+        return grid
+
+    def _scaled(self, kinks: tuple[float, ...], f: Array, form: Array) -> tuple[Grid, Array]:
+        """The grid with both parts' squares so many times as large, and its nodes' lengths."""
         centres, weights = self._components()
-        sigma = np.maximum(np.sqrt(self.inner.form.variance), 1e-12)
+        mean = self.inner.form.mean[:, None]
+        centres = (centres - mean) * np.sqrt(f)[:, None] + mean
+        sigma = np.maximum(np.sqrt(form * self.inner.form.variance), 1e-12)
         reached = np.where(weights > _NEGLIGIBLE, centres, centres[:, :1] * 0 + np.nan)
         x, length = _panels(reached, sigma, kinks)
         density = np.empty_like(x)
@@ -230,8 +260,21 @@ class MixtureRoot(Root):
             )
         weight = density * length
         weight /= weight.sum(axis=1, keepdims=True)
-        self._lengths[kinks] = length
-        return Grid(x, weight, np.einsum("bn,bn,bn->b", x, x, weight))
+        return Grid(x, weight, np.einsum("bn,bn,bn->b", x, x, weight)), length
+
+    def ends(self, kinks: tuple[float, ...]) -> tuple[Grid, Grid]:
+        """Each part larger and smaller by its own measure, neither by more than a small share."""
+        if self.share is None:
+            return super().ends(kinks)
+        if kinks not in self._ends:
+            centres, weights = self._components()
+            f = np.einsum("bn,bn->b", (centres - self.inner.form.mean[:, None]) ** 2, weights)
+            parts = np.maximum([f, self.inner.form.variance], np.finfo(float).tiny)
+            moved = np.array([1 - self.share, self.share]) / parts
+            moved *= STRETCH / np.maximum(moved.max(axis=0), np.finfo(float).tiny)
+            up, down = (self._scaled(kinks, *(1 + t * moved))[0] for t in (1, -1))
+            self._ends[kinks] = up, down
+        return self._ends[kinks]
 
     def _components(self) -> tuple[Array, Array]:
         assert self.inner.root is not None
@@ -257,7 +300,7 @@ class MixtureRoot(Root):
         return result
 
     def _make_shifted(self, offset: int) -> Root:
-        return MixtureRoot(self.inner.shifted(offset), self.program)
+        return MixtureRoot(self.inner.shifted(offset), self.share, self.program)
 
 
 class MaskedRoot(Root):

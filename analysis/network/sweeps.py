@@ -19,6 +19,7 @@ from analysis.network.cotangent import Cotangent, combined, condensed
 from analysis.network.elements import Element
 from analysis.network.records import Noise, Signal, Weight
 from analysis.network.roots import MixtureRoot
+from analysis.network.scatter import deviation, remember_scatter
 from analysis.network.sources import Form, Key, fresh
 from analysis.network.trace import Trace
 from tinygrad_edu.graph.node import Node
@@ -138,10 +139,13 @@ def _condensed(record: Record, context: Context) -> Record:
     alone = [k for k in form.terms if not context.holders[k]]
     if len(alone) < 2:
         return record
-    merged = sum(form.terms[k] ** 2 for k in alone)
+    merged = np.asarray(sum(form.terms[k] ** 2 for k in alone))
     terms: dict[Key, Any] = {k: c for k, c in form.terms.items() if k not in alone}
     key = fresh()
     terms[key] = np.sqrt(merged)
+    scatter = deviation(Form(form.mean, {k: form.terms[k] for k in alone}), context)
+    if scatter is not None:
+        remember_scatter(Form(form.mean, {key: terms[key]}), merged, scatter**2, context)
     known = [context.correlations.get(k) for k in alone]
     if all(c is not None for c in known):
         own = sum(

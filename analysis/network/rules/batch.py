@@ -56,7 +56,8 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
     factor = 1 / np.sqrt(np.maximum(spread + eps_of(node), _TINY))
     context.notes[context.at(node)] = (spread, factor)
     context.notes["narrowness", context.at(node)] = context.narrowness
-    second = factor**2 * own
+    silent = _silent(node, x, spread, context)
+    second = factor**2 * own * (1 - silent)
     apart = -second / (m - 1)
     if still is not None:
         apart = apart + factor**2 * np.einsum("cpp->cp", still).reshape(-1)
@@ -80,7 +81,7 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
         second=second,
         fourth=fourth,
         shift=zero,
-        size=second * (_doubt(x, m, context) + eps_of(node) * factor**2),
+        size=second * (_doubt(x, m, context) + eps_of(node) * factor**2 + 2 * silent),
         fluctuation=zero,
         # each unit is divided by its own v, which scatters as much again between units
         excess=zero - 6 / (m + 1) - 3 * context.narrowness,
@@ -88,9 +89,24 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
         sources=x.sources | (frozenset() if element is None else element.sources),
         fixed=False,
         joined=True,
+        # of data: how large each example is about the mean of all is told by its neighbour alone
+        reshaped=x.reshaped + (0.0 if context.partners is None else _PAIRED),
         partner=apart,
         pairs=None if element is not None else lambda: times(pairs(), factor),
     )
+
+
+def _silent(node: Node, x: Signal, spread: Array, context: Context) -> float:
+    """What units take from the second moment that are off on the whole batch, or nearly: their v is
+    0 and not that of others. It depends much on how alike the examples are, so its error is of its
+    own size, and as much again is left open."""
+    m, eps = context.batch * x.places, eps_of(node)
+    own = None if x.gaussian else spreads(x, eps, m, context)
+    context.notes["spreads", context.at(node)] = own
+    if own is None:
+        return 0.0
+    alike = float(np.min(spread / np.maximum(spread + eps, _TINY)))  # if all units had the same v
+    return max(1 - own.kept / max(alike, _TINY), 0.0)
 
 
 _MOST_PLACES = 256
@@ -172,7 +188,7 @@ def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Contex
     lost = _lost(cotangent, m)
     kept = m / (m - 3) * (1 - lost / m)
     doubt = _doubt(x, m, context)
-    own = spreads(x, eps_of(node), m, context)
+    own = context.notes["spreads", context.at(node)]
     if own is None:
         slope = factor * np.sqrt(np.maximum(kept, 0.0))
         passed = cotangent.by_slope(None, slope, slope**2)

@@ -16,7 +16,9 @@ from analysis.network.records import Array, Signal, Weight
 from analysis.network.registry import register
 from analysis.network.roots import DataRoot
 from analysis.network.rules.units import by_unit
+from analysis.network.scatter import remember_scatter
 from analysis.network.sources import Form, fresh
+from analysis.network.squares import of_average
 from tinygrad_edu.graph.node import Node
 
 ahead.WHOLE.add("matmul")
@@ -37,7 +39,7 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
         what = _ATTENTION if isinstance(w, Signal) else "no matrix of weights"
         raise UnknownSignal(what)
     n = node.inputs[0].shape[-1]
-    inputs = gathered(x, n, node.inputs[0].shape)
+    inputs = gathered(x, n, node.inputs[0].shape, context)
     if inputs is None:
         raise UnknownSignal("the layout of this product's input is not followed")
     units = node.shape[-1] if isinstance(x, Parts) else math.prod(node.shape[1:])
@@ -46,7 +48,7 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     return project(node, inputs, w, n, units, context)
 
 
-def gathered(x: Record, n: int, shape: tuple[int, ...]) -> Signal | None:
+def gathered(x: Record, n: int, shape: tuple[int, ...], context: Context) -> Signal | None:
     """One record for all n inputs of a unit: parts and places averaged. Steps of a sequence with
     one law each give units with one law."""
     if isinstance(x, Parts):
@@ -54,7 +56,7 @@ def gathered(x: Record, n: int, shape: tuple[int, ...]) -> Signal | None:
     if not isinstance(x, Signal):
         return None
     if x.units * x.places == n:
-        return averaged_places(x) if x.places > 1 else x
+        return averaged_places(x, context) if x.places > 1 else x
     if x.places == 1 and not x.fixed and x.units == math.prod(shape[1:]) and shape[-1] == n:
         return replace(x, units=n)
     return None
@@ -91,8 +93,9 @@ def _averaged_parts(x: Parts) -> Signal:
     )
 
 
-def averaged_places(x: Signal) -> Signal:
-    """Places flattened into units."""
+def averaged_places(x: Signal, context: Context) -> Signal:
+    """Places flattened into units. They depend on each other, which adds to what the average square
+    of all of them scatters by."""
 
     def average(values: Array) -> Array:
         return np.asarray(values.reshape(-1, x.places).mean(axis=1))
@@ -101,6 +104,7 @@ def averaged_places(x: Signal) -> Signal:
         name: average(getattr(x, name))
         for name in ("mean", "second", "fourth", "shift", "size", "fluctuation", "excess")
     }
+    averages["fluctuation"] = averages["fluctuation"] + of_average(x, context) / x.units
     return replace(
         x,
         **averages,
@@ -126,13 +130,15 @@ def project(
         )
     element = Element(Form(mean, form.terms))
     _, second, fourth = element.moments()
+    fluctuation = factor**2 * x.scatter - _rigidity(variance, w)
+    remember_scatter(form, variance, fluctuation, context)
     return Signal(
         mean=mean,
         second=second,
         fourth=fourth,
         shift=factor * x.shift,
         size=factor * x.size,
-        fluctuation=factor**2 * x.scatter - _rigidity(variance, w),
+        fluctuation=fluctuation,
         excess=(w.kurtosis - 3) / n * x.kurtosis,
         units=units,
         element=element,

@@ -35,16 +35,28 @@ def dense_backward(
     assert isinstance(x, Signal | Parts)
     assert isinstance(w, Weight)
     n_in, n_out = node.inputs[0].shape[-1], node.shape[-1]
-    inputs = gathered(x, n_in, node.inputs[0].shape)
+    inputs = gathered(x, n_in, node.inputs[0].shape, context)
     assert inputs is not None
     if ("units", context.at(node)) in context.notes:
         cotangent = by_unit_backward(node, cotangent, context)
     passed = transposed(inputs, w, n_in, n_out, cotangent, context)
     if isinstance(x, Parts):
-        return [(passed,) * len(x.signals), None]
+        return [tuple(_of_part(passed, s, inputs) for s in x.signals), None]
     if inputs.places != x.places:
         return [repeated(passed, x.places), None]
     return [passed, None]
+
+
+def _of_part(cotangent: Cotangent, part: Signal, whole: Signal) -> Cotangent:
+    """At one part of a concatenation. What follows depends on the mean square of all parts: where
+    theirs scatters much more than this one's, this one does not tell it; where it scatters less, it
+    goes with this one's in that measure."""
+    own, all_of_them = (np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (part, whole))
+    g = behind.settled(cotangent.gradient, 2 * own < all_of_them, all_of_them, whole.shift)
+    measure = np.minimum(all_of_them / np.where(own > 0, own, np.inf), 1.0)
+    measure = np.where(own > 0, measure, 1.0)
+    bent = replace(g, log_1=measure * g.log_1, log_2=measure**2 * g.log_2)
+    return replace(cotangent, gradient=bent)
 
 
 def transposed(

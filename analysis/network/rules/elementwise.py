@@ -17,6 +17,7 @@ from analysis.network.records import Array, Mask, Noise, Signal, Weight
 from analysis.network.response import NOT_POSITIVE, Grid, Response, differences, expectations
 from analysis.network.roots import GaussianRoot, MaskedRoot, MixtureRoot, Root
 from analysis.network.samples import SampledRoot
+from analysis.network.scatter import share_of_form
 from analysis.network.sources import Form, fresh
 from tinygrad_edu import ops
 from tinygrad_edu.graph.node import Node
@@ -78,7 +79,8 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
             if inside is not None and inside.pure:
                 return known, inside.index
     if key not in context.roots:
-        root: Root = GaussianRoot(element.form) if element.root is None else MixtureRoot(element)
+        share = share_of_form(x, context)
+        root: Root = MixtureRoot(element, share) if element.root else GaussianRoot(element.form)
         root.sources = root.sources | x.sources
         if isinstance(root, MixtureRoot):
             held = frozenset(k for k in root.sources if context.holders[k] > 1)
@@ -125,16 +127,14 @@ def _of_one(node: Node, operands: Sequence[Record], root: Root, context: Context
     """A function of one variable."""
     assert isinstance(node.op, Elementwise)
     places: list[int | Array] = []
-    first: Signal | None = None
     for operand, x in zip(node.inputs, operands, strict=True):
         if isinstance(x, Signal):
             number = _number(operand, x, root, context)
             assert number is not None
             places.append(number)
-            first = first or x
         else:
             places.append(np.asarray(x, np.float64))
-    assert first is not None
+    first = next(x for x in operands if isinstance(x, Signal))
     index = root.program.append(node.op, node.params, tuple(places))
     context.applied[context.at(node)] = Applied(root, tuple(places), index)
     return function_of(node, root, index, first, context)
@@ -183,7 +183,7 @@ def respond_on(root: Root, index: int) -> Response:
     """Every expectation of a function that propagation needs."""
     grid, ((f, d),) = root.values(index)
     if grid.z is None:
-        return differences(lambda x: root.program.run(x, index)[index], grid)
+        return differences(f, d, grid, root.ends_of(index))
     off = np.tile(NOT_POSITIVE, (len(grid.x), 1))
     value, slope = root.program.run(off, index)[index]
     return expectations(f, d, grid, not (np.any(value) or np.any(slope)))

@@ -24,6 +24,7 @@ from analysis.network.registry import register
 from analysis.network.roots import Root
 from analysis.network.rules.dense_backward import through_bias
 from analysis.network.rules.dropout import dropped_backward
+from analysis.network.rules.gates import along_gates
 from analysis.network.rules.layout import units_taken
 from analysis.network.rules.positions import moved_backward, taken_axis
 from analysis.network.rules.units import by_unit_backward
@@ -44,10 +45,11 @@ def elementwise_backward(
     if key not in context.slopes:
         raise UnknownCotangent(f"the derivative of {getattr(node.op, 'name', node)}")
     slopes = context.slopes[key]
-    return [
+    by_operand = [
         _by(slopes[i], cotangent, context, (key, i)) if i in slopes else None
         for i in range(len(operands))
     ]
+    return along_gates(node, operands, by_operand, cotangent, context)
 
 
 behind.ELEMENTWISE.append(elementwise_backward)
@@ -173,25 +175,11 @@ def add_backward(
 
 
 def _beside(cotangent: Cotangent, x: Signal, other: Signal) -> Cotangent:
-    """At a branch x whose sum with another scatters mostly by the other: what depends on the sum's
-    second moment is averaged here, because x does not tell it."""
+    """At a branch x whose sum with another scatters mostly by the other."""
     own, most = (np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (x, other))
-    g = cotangent.gradient
-    bend = (g.log_2 + g.log_1**2) / 2
-    terms = (bend * (own + most) ** 2, g.log_1 * (x.shift + other.shift))
     hidden = own < most
-    if not np.any(hidden):
-        return cotangent
-    moved = np.where(hidden, sum(terms), 0.0)
-    size = np.where(hidden, sum(map(np.abs, terms)), 0.0)
-    settled = replace(
-        g,
-        epsilon=g.epsilon + moved,
-        size=g.size + size,
-        log_1=np.where(hidden, 0.0, g.log_1),
-        log_2=np.where(hidden, 0.0, g.log_2),
-    )
-    return replace(cotangent, gradient=settled)
+    whole = (own + most, x.shift + other.shift)
+    return replace(cotangent, gradient=behind.settled(cotangent.gradient, hidden, *whole))
 
 
 behind.WHOLE.update(("concat", "getitem", "reshape", "permute"))

@@ -2,8 +2,9 @@
 
 A unit behind an activation, y = phi(z), has its own z's mean over the examples (its bias, and what
 the examples have in common), and with it its own variance v: a relu that is mostly off varies
-little. Forward that is of no consequence, since each unit is divided by its own v; backward the
-gradient of a unit takes the factor 1/v, and E[1/v] exceeds 1/E[v].
+little. Forward that is of no consequence, since each unit is divided by its own v, but for units
+that are off on the whole batch and stay 0; backward the gradient of a unit takes the factor 1/v,
+and E[1/v] exceeds 1/E[v].
 
 With correlation c of two examples' z = sqrt(q) (sqrt(c) s + sqrt(1 - c) t), s belongs to the unit
 and t to the example: v(s) = Var_t(phi | s), and given z, s is N(sqrt(c) z / sqrt(q), 1 - c).
@@ -43,12 +44,14 @@ class Spreads:
     tail   the relative excess of E[1/v] over m values beyond the limit of many: to first order
            E[(kurtosis - 1)/v] / E[1/v] / m, with the kurtosis of a unit over the examples, and what
            units bring that are 0 on all of the examples, which are divided by eps
+    kept   E[v / (v + eps)], with v = 0 for units that are 0 on all of the examples
     """
 
     root: GaussianRoot
     whole: Array
     share: Array
     tail: float
+    kept: float
 
     def inverse(self, power: float) -> Array:
         """E[(v + eps)^-power | z] at the nodes of the variable's grid."""
@@ -92,4 +95,5 @@ def spreads(x: Signal, eps: float, m: int, context: Context) -> Spreads | None:
     off = ((y == 0) * _normal(_EXAMPLES)).sum(axis=2)
     silent = np.exp(m * context.weights @ np.log(np.clip(off, np.finfo(float).tiny, 1.0)))
     silenced = float((_normal(_UNITS) * silent).sum() / max(eps, np.finfo(float).tiny))
-    return Spreads(root, whole, share, tail + silenced / float(weight.sum()))
+    kept = float((_normal(_UNITS) * (1 - silent) * v / whole).sum())
+    return Spreads(root, whole, share, tail + silenced / float(weight.sum()), kept)
