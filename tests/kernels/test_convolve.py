@@ -50,8 +50,9 @@ def test_small_integers_exactly(dtype: Any, case: Any, seed: int, chunks: tuple[
         patch.setattr(direct, "_CHUNK_BYTES", chunks[0])
         patch.setattr(channels, "_CHUNK_BYTES", chunks[0])
         patch.setattr(channels, "_PIXELS", chunks[1])
-        channels._sweeping.cache_clear()  # programs made for chunks of another size
-        channels._gathering.cache_clear()
+        channels.convolving.cache_clear()  # programs made for chunks of another size
+        channels.convolving_input.cache_clear()
+        channels.convolving_weight.cache_clear()
         patch.setattr(unfolding, "_COLUMNS", chunks[1])
         found = kernel.convolve(x, w, windows, groups, bias)
         pulled = kernel.convolve_input(y, w, windows, groups, x.shape[2:])

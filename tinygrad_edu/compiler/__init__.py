@@ -8,6 +8,7 @@ A step of tensors goes through these, in order:
     contracted, fuse, merge      products matched, elementwise ops and reductions grouped
     order, arena, steps, moves   when each runs, and where its values lie
     code, plan, feeds            kernels, the instruction stream, where inputs lie
+    looped, windowed, called     kernels of single ops, and what of them threads may share
     traffic, parallel            steps shared among threads
     entry, epoch, explanation    calls, whole epochs, and what a program is made of
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.arena import Layout, allocate
+from tinygrad_edu.compiler.called import OUT, REPORT, SCRATCH, Call
 from tinygrad_edu.compiler.group import Group
-from tinygrad_edu.compiler.looped import REPORT, Call
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.rules import is_reduction
@@ -78,6 +78,13 @@ class Code:
     words: list[int] = field(default_factory=list)
     moving: list[tuple[int, int, int]] = field(default_factory=list)
 
+    def bound(self, base: np.ndarray) -> np.ndarray:
+        """The words, with these addresses where they move."""
+        words = np.array(self.words, np.int64)
+        for position, slot, offset in self.moving:
+            words[position] = base[slot] + offset
+        return words
+
 
 class Writer:
     """Writes the stream of a plan. `slots` are the terms that live outside the arena."""
@@ -101,7 +108,7 @@ class Writer:
         self.spans: list[tuple[int, int]] = []  # which words each instruction is
         self.stop = np.zeros(3, np.int64)  # a code, and the numbers that a kernel reports
         self.checks: list[Callable[[int, int], Exception]] = []
-        self._kept: list[np.ndarray] = []
+        self._kept: list[Any] = []
         self.errors: list[BaseException] = []
         self.largest_by_blas = self.largest_in_tiles = 0
         for step in steps:
@@ -169,7 +176,9 @@ class Writer:
         elif isinstance(step, Product):
             self.instruct(code, *self._product_arguments(step, part))
         elif step.call is not None:
-            self._called(step, step.call, code)
+            shared = step.shared
+            own = part and shared and shared.part(part.start, part.count)
+            self._called(step, own or step.call, code, part)
         else:
             self._copies(step.out, code)
 
@@ -260,23 +269,30 @@ class Writer:
 
     def _native(self, step: Single) -> None:
         self.write(step, self.code)
-        kernel, flop = ("move", 0) if step.call is None else ("loop", step.out.size)
-        self._describe(kernel, [step.out], step, step.out.shape, flop)
+        kernel = "move" if step.call is None else "loop"
+        self._describe(kernel, [step.out], step, step.out.shape, step.flop)
 
-    def _called(self, step: Single, call: Call, code: Code) -> None:
+    def _called(self, step: Single, call: Call, code: Code, part: Part | None) -> None:
+        self._kept.append(call.kept)
         scratch = 0
+        own = part.private.get(step.out) if part else None
         if call.scratch:
             self._kept.append(allocate(call.scratch))
             scratch = self._kept[-1].ctypes.data
         for kernel, given in call.kernels:
-            arguments: list[int | Term] = []
+            arguments: list[int | Term | At] = []
             for x in given:
-                if isinstance(x, tuple):
-                    arguments.append(scratch + x[1])
-                elif x == REPORT:
+                start, offset = x if isinstance(x, tuple) else (x, 0)
+                if start == REPORT:
                     arguments += [self.stop.ctypes.data, FIRST_REPORT + len(self.checks)]
+                elif start == SCRATCH:
+                    arguments.append(scratch + offset)
+                elif start == OUT and own is not None:
+                    arguments.append(own + offset)
+                elif isinstance(start, int):
+                    arguments.append(start)
                 else:
-                    arguments.append(step.out if isinstance(x, str) else x)
+                    arguments.append(At(step.out if isinstance(start, str) else start, offset))
             self.instruct(code, kernel, arguments)
         if call.error is not None:
             self.checks.append(call.error)

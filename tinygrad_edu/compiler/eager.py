@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler import looped
 from tinygrad_edu.compiler.algebra import simplify
+from tinygrad_edu.compiler.called import Call
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import Group
 from tinygrad_edu.compiler.lower import base
@@ -208,7 +208,7 @@ class Program:
         return door.Call(found, words, places)
 
     def _alone(
-        self, out: Term, call: looped.Call, place: dict[Term, int], operands: int
+        self, out: Term, call: Call, place: dict[Term, int], operands: int
     ) -> list[door.Call]:
         """How the kernels of a single term are called, after making room for it."""
         scratch = operands + len(self._rooms)

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.compiler import windowed
+from tinygrad_edu.compiler.called import OUT, REPORT, SCRATCH, Argument, Call, Shared
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.kernels import indexed, native, scans
@@ -22,23 +24,6 @@ from tinygrad_edu.kernels.lanes import TYPES
 from tinygrad_edu.ops.positions import out_of_range
 from tinygrad_edu.ops.structural import Key
 from tinygrad_edu.ops.table import TABLE
-
-OUT, REPORT, SCRATCH = "out", "report", "scratch"
-"""Arguments known only when the stream is written: where the result goes, where a kernel reports
-what is wrong (and a code for it), and memory of its own, so many bytes from its start."""
-
-Argument = int | Term | str | tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Call:
-    """The kernels to call one after another, with their arguments (a term stands for its address);
-    `scratch` is how many bytes they need, `error` what is raised for two numbers that one of them
-    reports."""
-
-    kernels: tuple[tuple[int, tuple[Argument, ...]], ...]
-    scratch: int = 0
-    error: Callable[[int, int], Exception] | None = None
 
 
 def call_of(t: Term) -> Call | None:
@@ -218,7 +203,31 @@ def _scatter(t: Term) -> Call | None:
     if space.shape != x.shape:
         return None
     zeros = (native.fill_zero(), (OUT, t.nbytes))
-    return Call((zeros, _walk("add", t, indices, space, t.dtype, base(x), OUT)))
+    kernels = (zeros, _walk("add", t, indices, space, t.dtype, base(x), OUT))
+    return Call(kernels, shared=_scattered(t, *indices))
+
+
+def _scattered(t: Term, *indices: Term) -> Shared | None:
+    """What a pooling's windows get lies in their own image, so threads may share the images."""
+    positions = base(indices[0])
+    if positions.name != "max_pool_positions" or t.shape != (positions.inputs[0].size,):
+        return None
+    (x,), size = positions.inputs, t.dtype.itemsize
+    images = x.shape[0]
+    if len(x.shape) == len(positions.params["kernel"]):
+        return None
+    windows, image = positions.size // images, x.size // images * size
+
+    def part(start: int, count: int) -> Call:
+        zeros = (native.fill_zero(), ((OUT, start * image), count * image))
+        line = Space(((count * windows, 0, (1,)),), 0, (size,))
+        elements = (base(t.inputs[0]), start * windows * size)
+        kernel, arguments = _walk("add", t, indices, line, t.dtype, elements, OUT)
+        index = (positions, start * windows * INT64.itemsize)
+        own = tuple(index if x is positions else x for x in arguments)
+        return Call((zeros, (kernel, own)))
+
+    return Shared(images, part, (windows * size, windows * INT64.itemsize), image)
 
 
 def _last_writer(t: Term) -> Call | None:
@@ -243,4 +252,9 @@ _MAKERS: dict[str, Callable[[Term], Call | None]] = {
     "getitem": _getitem,
     "scatter": _scatter,
     "last_writer": _last_writer,
+    "max_pool": windowed.max_pool,
+    "max_pool_positions": windowed.max_pool,
+    "convolution": windowed.convolution,
+    "convolution_input": windowed.convolution,
+    "convolution_weight": windowed.convolution,
 }

@@ -103,6 +103,8 @@ def _exists(index: Term, size: int) -> bool:
         return bool(t.params["size"] <= size)
     if t.name in ("argmax", "argmin", "argsort"):
         return bool(t.inputs[0].shape[t.params["axis"]] <= size)
+    if t.name == "max_pool_positions":
+        return bool(t.inputs[0].size <= size)
     return t.name in ("getitem", "permute", "expand") and _exists(t.inputs[0], size)
 
 

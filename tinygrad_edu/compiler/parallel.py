@@ -67,7 +67,7 @@ class _Sharing(Traffic):
         self.gathered(slots)
 
     def _do(self, step: Step, bounds: Bounds | None) -> None:
-        if bounds is None or isinstance(step, Single):
+        if bounds is None:
             self._write(0, step, None)
             return
         private = [self._private(step, k) for k in range(self._threads)]
@@ -107,11 +107,13 @@ class _Sharing(Traffic):
 
     def _private(self, step: Step, k: int) -> dict[Any, int]:
         """Memory of its own for thread k; the first has what one thread would have."""
-        if k == 0 or isinstance(step, Single):
+        if k == 0:
             return {}
         if isinstance(step, Product):
             return {"work": self._work[k - 1]}
         found: dict[Any, int] = {t: self._memory(t.nbytes + LINE) for t in sums(step)}
+        if isinstance(step, Single):
+            return found
         for i in step.kernel.scratch:
             found[i] = self._memory(step.extents[-1] * 8 + LINE)
         return found

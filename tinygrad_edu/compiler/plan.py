@@ -207,24 +207,24 @@ class Plan:
         """Seconds that each instruction takes alone, the least of some rounds; states are left as
         they were."""
         before = self._arena.copy()
+        none = np.zeros((0, 2), np.int64)
         try:
             self.run(inputs)
-            after = self._arena.copy()
-            none = np.zeros((0, 2), np.int64)
-            whole = np.array(self._writer.code.words, np.int64)
-            for position, slot, _ in self._writer.code.moving:
-                whole[position] = self._single.base[slot]
+            self._arena[...] = before
+            whole = self._writer.code.bound(self._single.base)
             seconds = []
             for start, end in self._writer.spans:
-                code = whole[start:end].copy()
-                stream = native.Stream(code, none, none, none, self._writer.stop)
-                times = []
+                stream = native.Stream(whole[start:end].copy(), none, none, none, self._writer.stop)
+                # Each finds what it finds in a call: kernels follow the positions they are given.
+                found, times = self._arena.copy(), []
                 for _ in range(rounds):
-                    self._arena[...] = after
+                    self._arena[...] = found
                     begin = time.perf_counter()
                     self._walk(stream, _REPEATS)
                     times.append((time.perf_counter() - begin) / _REPEATS)
                 seconds.append(min(times))
+                self._arena[...] = found
+                self._walk(stream, 1)
             return seconds
         finally:
             self._arena[...] = before
@@ -311,10 +311,10 @@ class Plan:
             folded = self._gathering(gathered, shares.folded)
             return TeamStream(codes, folded, slots, shares.seconds)
         words, moving = self._gathering(gathered, self._writer.code)
+        assert not any(offset for *_, offset in moving)
         moves = np.array([(p, slot) for p, slot, _ in moving], np.int64).reshape(-1, 2)
         base, stride = np.zeros((2, slots), np.int64)
-        code = np.array(words, np.int64)
-        return native.Stream(code, moves, base, stride, self._writer.stop)
+        return native.Stream(np.array(words, np.int64), moves, base, stride, self._writer.stop)
 
     def _gathering(
         self, gathered: tuple[int, ...], code: Code, k: int = 0, threads: int = 1

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tinygrad_edu.compiler.called import Call, Shared
 from tinygrad_edu.compiler.group import Group
-from tinygrad_edu.compiler.looped import Call, call_of
+from tinygrad_edu.compiler.looped import call_of
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.moves import moves_of
 from tinygrad_edu.compiler.term import Term
@@ -91,6 +92,17 @@ class Single:
     def reports(self) -> bool:
         """Whether it may stop the program with an error."""
         return self.call is not None and self.call.error is not None
+
+    @property
+    def shared(self) -> Shared | None:
+        """How threads share it, if they can."""
+        return self.call.shared if self.call is not None else None
+
+    @property
+    def flop(self) -> int:
+        """What it computes."""
+        counted = self.shared.flop if self.shared is not None else 0
+        return counted or (0 if self.native and self.call is None else self.out.size)
 
     @property
     def outputs(self) -> list[Term]:

@@ -57,10 +57,12 @@ def cut(rows: int, threads: int) -> Bounds:
 
 def bounds_of(step: Step, threads: int) -> Bounds | None:
     """How the outermost loop of a step is cut, or None if it cannot be shared."""
-    if isinstance(step, Single):
-        return None
     unit = 1
-    if isinstance(step, Product):
+    if isinstance(step, Single):
+        if step.shared is None:
+            return None
+        rows = step.shared.rows
+    elif isinstance(step, Product):
         if step.batch > 1 and not all(step.paces):
             return None
         rows = step.batch if step.batch > 1 else step.sizes[0]
@@ -76,6 +78,8 @@ def bounds_of(step: Step, threads: int) -> Bounds | None:
 
 def sums(step: Step) -> list[Term]:
     """Outputs of a shared step of which each thread makes a partial sum."""
+    if isinstance(step, Single):
+        return step.outputs if step.shared is not None and not step.shared.pace else []
     return [t for t in step.outputs if not step.pace(t)] if isinstance(step, Group) else []
 
 
@@ -195,12 +199,12 @@ class Traffic:
 
     def _accesses(self, step: Step, bounds: Bounds | None) -> list[Access]:
         """What each thread's part of a step touches; one item if the first does it whole."""
-        if bounds is None or isinstance(step, Single):
+        if bounds is None:
             return [([self._range(t) for t in step.reads], [self._range(t) for t in step.outputs])]
         parts = enumerate(itertools.pairwise(bounds))
         return [self._access(step, k, a, b - a) for k, (a, b) in parts]
 
-    def _access(self, step: Group | Product, k: int, start: int, count: int) -> Access:
+    def _access(self, step: Step, k: int, start: int, count: int) -> Access:
         def share(t: Term, pace: int) -> Range:
             return self._range(t, start * pace, count * pace) if pace else self._range(t)
 
@@ -210,6 +214,11 @@ class Traffic:
             reads = [rows, share(step.b, b), share(step.out, out)]
             reads += [self._range(x) for x in (step.beta, step.row) if x is not None]
             return reads, [share(step.out, out)]
+        if isinstance(step, Single):
+            assert step.shared is not None
+            paces = zip(step.reads, step.shared.paces, strict=True)
+            made = share(step.out, step.shared.pace)
+            return [share(t, pace) for t, pace in paces], [] if k and sums(step) else [made]
         private = sums(step) if k else []  # partial sums of all but the first are elsewhere
         reads = [share(base(x), step.pace(x)) for x in step.operands]
         writes = [share(t, step.pace(t)) for t in step.outputs if t not in private]
@@ -371,4 +380,6 @@ def _seconds_of(step: Step) -> float:
     if isinstance(step, Product):
         m, n, k = step.sizes
         return 2.0 * m * n * k * step.batch / _FLOP_RATE
+    if isinstance(step, Single) and step.shared is not None:
+        return step.shared.flop / _FLOP_RATE + _bytes(step) / _BYTE_RATE
     return _bytes(step) / _BYTE_RATE

@@ -62,6 +62,48 @@ def starts(count: int, tile: int) -> list[int]:
     return [min(start, count - tile) for start in range(0, count, tile)]
 
 
+class Channels(NamedTuple):
+    """Groups of result channels, which are the lanes, and the source channels of each; `lanewise`
+    if each lane has a source channel of its own."""
+
+    groups: int
+    numbers: int
+    lanes: int
+    lanewise: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def vectors(self) -> int:
+        return -(-self.lanes // machine(self.dtype).lanes)
+
+    @property
+    def row(self) -> int:
+        """Bytes of a pixel's lanes, whole vectors."""
+        return self.vectors * machine(self.dtype).lanes * self.dtype.itemsize
+
+    @property
+    def element(self) -> int:
+        """Bytes of a pixel in the source."""
+        return self.row if self.lanewise else self.dtype.itemsize
+
+    @property
+    def channels(self) -> int:
+        """Planes of the source that are apart from each other in memory."""
+        return 1 if self.lanewise else self.groups * self.numbers
+
+    def tile(self, length: int) -> tuple[int, int]:
+        """A tile of `length` pixels or rows, as `tile`."""
+        registers = machine(self.dtype).registers
+        return tile(length, 1 if self.lanewise else self.vectors, registers)
+
+
+def channels_of(outer: int, inner: int, groups: int, dtype: np.dtype[Any]) -> Channels:
+    """For so many result and source channels in a group."""
+    if outer == inner == 1:
+        return Channels(1, 1, groups, True, dtype)
+    return Channels(groups, inner, outer, False, dtype)
+
+
 # ------------------------------------------------------------------------------ a program
 
 SOURCE, OTHER, BIAS, TABLES, PADDED, FACTORS, SUMS, RESULT = range(8)
@@ -73,16 +115,18 @@ class Program:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._stages: list[list[door.Call]] = []
+        self.calls: list[list[door.Call]] = []
         self._tickets: list[np.ndarray] = []
-        self._scratch = dict.fromkeys((PADDED, FACTORS, SUMS), 0)
+        self.scratch = dict.fromkeys((PADDED, FACTORS, SUMS), 0)
         self._tables: list[np.ndarray] = []
         self._length = 0
+        self.images: dict[int, int] = {}
+        """Bytes from an image to the next of the arrays that hold images."""
         self._placed: dict[bytes, tuple[int, int]] = {}
 
     def stage(self) -> None:
         """What is called from here on is run together."""
-        self._stages.append([])
+        self.calls.append([])
 
     def table(self, numbers: np.ndarray) -> tuple[int, int]:
         """A place for numbers that kernels read: an array and the bytes before them."""
@@ -95,7 +139,7 @@ class Program:
 
     def need(self, array: int, bytes: int) -> None:
         """This array of the program's own has at least so many bytes."""
-        self._scratch[array] = max(self._scratch[array], bytes)
+        self.scratch[array] = max(self.scratch[array], bytes)
 
     def call(self, kernel: Kernel, **values: Any) -> None:
         """One call of a kernel; an address is an array and bytes to add."""
@@ -109,7 +153,7 @@ class Program:
                 words.append(0)
             else:
                 words.append(int(values[name]))
-        self._stages[-1].append(door.Call(channel_loops.address(kernel), words, places))
+        self.calls[-1].append(door.Call(channel_loops.address(kernel), words, places))
 
     def turn(self, rows: int, columns: int, jobs: np.ndarray, **values: Any) -> None:
         """Transpose matrices of this many rows and columns."""
@@ -120,18 +164,17 @@ class Program:
 
     def finish(self, elements: int) -> None:
         """Everything is called: keep it as it is entered. A stage works on so many elements."""
-        self._tickets = [door.ticket(calls, elements) for calls in self._stages]
-        self._stages.clear()
+        self._tickets = [door.ticket(calls, elements) for calls in self.calls]
         self._enter = door.enter()
-        self._numbers = np.concatenate([*self._tables, np.zeros(1, np.int64)])
+        self.numbers = np.concatenate([*self._tables, np.zeros(1, np.int64)])
 
     def memory(self) -> list[Array]:
         """The program's own arrays, for one run."""
-        return [np.zeros(n // self.dtype.itemsize, self.dtype) for n in self._scratch.values()]
+        return [np.zeros(n // self.dtype.itemsize, self.dtype) for n in self.scratch.values()]
 
     def run(
         self, stage: int, source: Array, other: Array, bias: Array, own: Sequence[Array],
         result: Array,
     ) -> None:  # fmt: skip
         """Run a stage on contiguous arrays."""
-        self._enter(self._tickets[stage], source, other, bias, self._numbers, *own, result)
+        self._enter(self._tickets[stage], source, other, bias, self.numbers, *own, result)

@@ -29,11 +29,12 @@ from tinygrad_edu.kernels.channel_program import (
     RESULT,
     SOURCE,
     SUMS,
+    Channels,
     Program,
+    channels_of,
     machine,
     panels,
     starts,
-    tile,
 )
 from tinygrad_edu.kernels.sweep import (
     Line,
@@ -56,48 +57,6 @@ REALS = (np.dtype(np.float32), np.dtype(np.float64))
 Array = Any
 
 # ------------------------------------------------------------------------------ what is summed
-
-
-class Channels(NamedTuple):
-    """Groups of result channels, which are the lanes, and the source channels of each; `lanewise`
-    if each lane has a source channel of its own."""
-
-    groups: int
-    numbers: int
-    lanes: int
-    lanewise: bool
-    dtype: np.dtype[Any]
-
-    @property
-    def vectors(self) -> int:
-        return -(-self.lanes // machine(self.dtype).lanes)
-
-    @property
-    def row(self) -> int:
-        """Bytes of a pixel's lanes, whole vectors."""
-        return self.vectors * machine(self.dtype).lanes * self.dtype.itemsize
-
-    @property
-    def element(self) -> int:
-        """Bytes of a pixel in the source."""
-        return self.row if self.lanewise else self.dtype.itemsize
-
-    @property
-    def channels(self) -> int:
-        """Planes of the source that are apart from each other in memory."""
-        return 1 if self.lanewise else self.groups * self.numbers
-
-    def tile(self, length: int) -> tuple[int, int]:
-        """A tile of `length` pixels or rows, as `tile`."""
-        registers = machine(self.dtype).registers
-        return tile(length, 1 if self.lanewise else self.vectors, registers)
-
-
-def _channels(outer: int, inner: int, groups: int, dtype: np.dtype[Any]) -> Channels:
-    """For so many result and source channels in a group."""
-    if outer == inner == 1:
-        return Channels(1, 1, groups, True, dtype)
-    return Channels(groups, inner, outer, False, dtype)
 
 
 class _Layout:
@@ -191,7 +150,6 @@ def _stages(program: Program, layout: _Layout) -> Iterator[int]:
             yield images
 
 
-@functools.lru_cache(maxsize=256)
 def _sweeping(
     sweep: Sweep, c: Channels, kernel: Sizes, images: int, backward: bool
 ) -> tuple[Program, int]:
@@ -212,6 +170,7 @@ def _sweeping(
     program.turn(c.lanes, columns, pairs(each * c.lanes * size, each * c.row),
                  out=(FACTORS, 0), source=(OTHER, 0), out_row=c.row,
                  source_row=columns * size)  # fmt: skip
+    program.images = {SOURCE: layout.original_image, RESULT: layout.turned_image}
     program.finish(layout.chunk * layout.pixels * c.lanes)
     return program, layout.chunk
 
@@ -245,7 +204,6 @@ _PIXELS = 2048
 of sums are taken."""
 
 
-@functools.lru_cache(maxsize=256)
 def _gathering(sweep: Sweep, c: Channels, images: int) -> tuple[Program, int]:
     """The program of `convolve_weight`, and the images of a chunk."""
     program, size = Program(c.dtype), c.dtype.itemsize
@@ -263,6 +221,7 @@ def _gathering(sweep: Sweep, c: Channels, images: int) -> tuple[Program, int]:
     program.turn(depth, c.lanes, pairs(each * c.row, each * c.lanes * size),
                  out=(RESULT, 0), source=(FACTORS, 0), out_row=depth * size,
                  source_row=c.row)  # fmt: skip
+    program.images = {SOURCE: layout.original_image, OTHER: layout.turned_image}
     program.finish(layout.chunk * layout.pixels * c.lanes)
     return program, layout.chunk
 
@@ -299,21 +258,12 @@ _LEAST_TILE = 4
 """Sums in a tile, below which most of the time is spent waiting for the last one."""
 
 
-@functools.cache
-def _has_door() -> bool:
-    try:
-        door.enter()
-    except door.NoDoor:
-        return False
-    return True
-
-
 def suits(outer: int, inner: int, groups: int, width: int, dtype: np.dtype[Any]) -> bool:
     """Whether there are kernels for so many result and source channels in a group, rows of this
     many results fill the registers, and vectors are at least half used."""
-    if dtype not in REALS or not _has_door():
+    if dtype not in REALS or not door.exists():
         return False
-    c = _channels(outer, inner, groups, dtype)
+    c = channels_of(outer, inner, groups, dtype)
     used = c.lanes * dtype.itemsize / c.row
     return used >= _LEAST_USED and math.prod(c.tile(width)) >= _LEAST_TILE
 
@@ -326,50 +276,99 @@ def _flat(windows: Windows, size: Sizes, counts: Sizes) -> tuple[Windows, Sizes,
     return Windows((1,), (1,), ((0, 0),), (1,)), length, length
 
 
-def _sweep(
-    program: Program, chunk: int, c: Channels, result: Array, source: Array, w: Array,
-    bias: Array | None,
-) -> None:  # fmt: skip
+class Run(NamedTuple):
+    """What a convolution runs: stages of its program, each with the image at which it begins; the
+    memory it needs besides its operands (bytes by array, all zero at first), and which of it must
+    be zero each time."""
+
+    program: Program
+    channels: Channels
+    stages: list[tuple[int, int]]
+    memory: dict[int, int]
+    cleared: tuple[int, ...]
+
+
+Shapes = tuple[Sizes, Sizes, Sizes]
+"""Those of a convolution's result and of its two operands."""
+
+
+def _chunks(images: int, chunk: int) -> list[tuple[int, int]]:
+    """For each chunk its stage and first image."""
+    starts = range(0, images, chunk)
+    return [(_CHUNK if start + chunk <= images else _REST, start) for start in starts]
+
+
+def _swept(sweep: Sweep, c: Channels, kernel: Sizes, images: int, backward: bool) -> Run:
+    program, chunk = _sweeping(sweep, c, kernel, images, backward)
+    memory = {**program.scratch, BIAS: c.groups * c.row}
+    return Run(program, c, [(_WEIGHTS, 0), *_chunks(images, chunk)], memory, ())
+
+
+@functools.lru_cache(maxsize=256)
+def convolving(shapes: Shapes, dtype: np.dtype[Any], windows: Windows, groups: int) -> Run | None:
+    """How to `convolve` arrays of these shapes; None if that does not suit them."""
+    y, x, w = shapes
+    if not suits(w[0] // groups, w[1], groups, y[-1], dtype):
+        return None
+    c = channels_of(w[0] // groups, w[1], groups, dtype)
+    windows, size, _ = _flat(windows, x[2:], y[2:])
+    return _swept(forward_sweep(windows, size), c, windows.kernel, x[0], False)
+
+
+@functools.lru_cache(maxsize=256)
+def convolving_input(
+    shapes: Shapes, dtype: np.dtype[Any], windows: Windows, groups: int
+) -> Run | None:
+    """How to `convolve_input`."""
+    x, y, w = shapes
+    if not suits(w[1], w[0] // groups, groups, x[-1], dtype):
+        return None
+    c = channels_of(w[1], w[0] // groups, groups, dtype)
+    windows, size, counts = _flat(windows, x[2:], y[2:])
+    return _swept(transposed_sweep(windows, size, counts), c, windows.kernel, x[0], True)
+
+
+@functools.lru_cache(maxsize=256)
+def convolving_weight(
+    shapes: Shapes, dtype: np.dtype[Any], windows: Windows, groups: int
+) -> Run | None:
+    """How to `convolve_weight`."""
+    w, x, y = shapes
+    if not suits(w[0] // groups, w[1], groups, y[-1], dtype):
+        return None
+    c = channels_of(w[0] // groups, w[1], groups, dtype)
+    program, chunk = _gathering(forward_sweep(windows, x[2:]), c, x[0])
+    stages = [*_chunks(x[0], chunk), (_WEIGHTS, 0)]
+    return Run(program, c, stages, program.scratch, (FACTORS,))
+
+
+def _sweep(run: Run | None, result: Array, source: Array, w: Array, bias: Array | None) -> None:
+    assert run is not None
+    program, c = run.program, run.channels
     source, w, own = np.ascontiguousarray(source), np.ascontiguousarray(w), program.memory()
     biases = np.zeros((c.groups, c.row // w.itemsize), w.dtype)
     if bias is not None:
         biases[:, : c.lanes] = bias.reshape(c.groups, c.lanes)
-    program.run(_WEIGHTS, source, w, biases, own, result)
-    for images, stage in _chunks(len(source), chunk):
-        program.run(stage, source[images], w, biases, own, result[images])
-
-
-def _chunks(images: int, chunk: int) -> Iterator[tuple[slice, int]]:
-    """The images of each chunk, and its stage."""
-    for start in range(0, images, chunk):
-        yield slice(start, start + chunk), _CHUNK if start + chunk <= images else _REST
+    for stage, image in run.stages:
+        program.run(stage, source[image:], w, biases, own, result[image:])
 
 
 def convolve(
     y: Array, x: Array, w: Array, windows: Windows, groups: int, bias: Array | None
 ) -> None:
-    """Write into y, which is contiguous, what `convolve.convolve` says."""
-    c = _channels(len(w) // groups, w.shape[1], groups, x.dtype)
-    windows, size, _ = _flat(windows, x.shape[2:], y.shape[2:])
-    program, chunk = _sweeping(forward_sweep(windows, size), c, windows.kernel, len(x), False)
-    _sweep(program, chunk, c, y, x, w, bias)
+    """Write into y, which is contiguous, what `convolve.convolve` says, of what `suits`."""
+    _sweep(convolving((y.shape, x.shape, w.shape), x.dtype, windows, groups), y, x, w, bias)
 
 
 def convolve_input(x: Array, y: Array, w: Array, windows: Windows, groups: int) -> None:
     """Write into x, which is contiguous, what `convolve.convolve_input` says."""
-    c = _channels(w.shape[1], len(w) // groups, groups, y.dtype)
-    windows, size, counts = _flat(windows, x.shape[2:], y.shape[2:])
-    program, chunk = _sweeping(
-        transposed_sweep(windows, size, counts), c, windows.kernel, len(x), True
-    )
-    _sweep(program, chunk, c, x, y, w, None)
+    _sweep(convolving_input((x.shape, y.shape, w.shape), y.dtype, windows, groups), x, y, w, None)
 
 
 def convolve_weight(w: Array, x: Array, y: Array, windows: Windows, groups: int) -> None:
     """Write into w, which is contiguous, what `convolve.convolve_weight` says."""
-    c = _channels(len(w) // groups, w.shape[1], groups, x.dtype)
-    program, chunk = _gathering(forward_sweep(windows, x.shape[2:]), c, len(x))
-    x, y, own = np.ascontiguousarray(x), np.ascontiguousarray(y), program.memory()
-    for images, stage in _chunks(len(x), chunk):
-        program.run(stage, x[images], y[images], w, own, w)
-    program.run(_WEIGHTS, x, y, w, own, w)
+    run = convolving_weight((w.shape, x.shape, y.shape), x.dtype, windows, groups)
+    assert run is not None
+    x, y, own = np.ascontiguousarray(x), np.ascontiguousarray(y), run.program.memory()
+    for stage, image in run.stages:
+        run.program.run(stage, x[image:], y[image:], w, own, w)

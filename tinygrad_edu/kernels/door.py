@@ -84,6 +84,16 @@ def enter() -> Callable[..., np.ndarray]:
     return function
 
 
+@functools.cache
+def exists() -> bool:
+    """Whether there is such a way in this Python."""
+    try:
+        enter()
+    except NoDoor:
+        return False
+    return True
+
+
 _kept: list[Any] = []
 
 

@@ -45,6 +45,7 @@ _EMITTERS = (
     "tiled.py",
     "vector_math/*.py",
     "indexed.py",
+    "pooled.py",
     "scans.py",
 )
 """The modules whose text decides what a description becomes."""

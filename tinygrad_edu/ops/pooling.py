@@ -154,7 +154,22 @@ def max_pool(x, kernel, stride, padding, dilation):
     equal elements, and to the last NaN, as in torch."""
     windows = Windows(kernel, stride, padding, dilation)
     _shape("max_pool", x, windows)
-    return silently(_largest, x, windows)
+    found = _compiled(x, windows, positions=False)
+    return silently(_largest, x, windows) if found is None else found
+
+
+_WORTH = 1 << 12
+"""So many elements are worth a kernel: below, NumPy takes some microseconds, and loading LLVM takes
+a tenth of a second, once in a process."""
+
+
+def _compiled(x: np.ndarray, windows: Windows, positions: bool) -> np.ndarray | None:
+    """The largest elements or their positions by a kernel; None if NumPy should find them."""
+    if x.size < _WORTH:
+        return None
+    from tinygrad_edu.kernels import pooled
+
+    return pooled.pool(x, windows, positions)
 
 
 def _largest(x: np.ndarray, windows: Windows) -> np.ndarray:
@@ -175,6 +190,9 @@ def max_pool_positions(x, kernel, stride, padding, dilation):
     """Where each element of `max_pool` stands, counted through all of x in row-major order."""
     windows = Windows(kernel, stride, padding, dilation)
     _shape("max_pool_positions", x, windows)
+    found = _compiled(x, windows, positions=True)
+    if found is not None:
+        return found
     number = silently(_positions, x, windows)
     return _place(x.shape, windows).take(number) + _origins(x.shape, windows)
 
@@ -191,7 +209,8 @@ def _positions(x: np.ndarray, windows: Windows) -> np.ndarray:
         taps = list(line.taps(axis))
         tests: list[tuple[Any, Any]] = [(np.equal, reversed(taps))]
         if np.isnan(y).any():
-            tests.append((lambda new, _, out: np.isnan(new, out=out), taps))
+            # Not by isnan, which with gaps in its result is wrong in NumPy 2.4.6.
+            tests.append((lambda new, _, out: np.not_equal(new, new, out=out), taps))
         for test, order in tests:
             for tap, to, at in order:
                 wins = np.zeros(y.shape, np.bool_)
