@@ -11,6 +11,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from analysis.streams import prints_aside, readers_may_leave
+
 if TYPE_CHECKING:
     from analysis.findings.changes import Change
     from analysis.report.report import Report
@@ -30,14 +32,16 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.explain:
             print(_explained(arguments.explain))
             return 0
-        report, changes = _work(arguments)
+        with prints_aside():
+            report, changes = _work(arguments)
     except (AnalysisError, TinygradError) as error:
         print(f"analysis.check: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("analysis.check: interrupted", file=sys.stderr)
         return 130
-    _show(arguments, report, changes)
+    with readers_may_leave():
+        _show(arguments, report, changes)
     return 1 if report.findings else 0
 
 

@@ -11,6 +11,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from analysis.streams import prints_aside, readers_may_leave
+
 if TYPE_CHECKING:
     from analysis.report.report import Report
     from analysis.symbolic.derivation import Derivation
@@ -24,18 +26,23 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command. Returns the exit status: 0, 1 if a prediction fails its measurement, 2 on
     wrong use."""
     arguments = _parser().parse_args(argv)
+    if clash := _clash(arguments):
+        print(f"analysis.variance: {clash}", file=sys.stderr)
+        return 2
     from analysis.errors import AnalysisError
     from tinygrad_edu.errors import TinygradError
 
     try:
-        derivations, reports = _work(arguments)
+        with prints_aside():
+            derivations, reports = _work(arguments)
     except (AnalysisError, TinygradError) as error:
         print(f"analysis.variance: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("analysis.variance: interrupted", file=sys.stderr)
         return 130
-    _show(arguments.format, derivations, reports)
+    with readers_may_leave():
+        _show(arguments.format, derivations, reports)
     return 1 if any(_fails(report) for report in reports) else 0
 
 
@@ -47,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", nargs="?", help="module:attribute of a model to analyse")
     parser.add_argument("--widths", help="a dense network instead, for example 64,100,100,10")
-    parser.add_argument("--activation", default="relu", help="its activation (default relu)")
+    parser.add_argument("--activation", help="its activation: a name, or text in x (default relu)")
     parser.add_argument(
         "--init", help="its initialiser: kaiming_normal, xavier_uniform, ... (default fits)"
     )
@@ -62,11 +69,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _clash(arguments: argparse.Namespace) -> str | None:
+    """What was given and would have no effect; None if all has."""
+    wanted = [name for name in ("derivation", "model", "widths") if _given(arguments, name)]
+    if len(wanted) > 1:
+        return f"{_option(wanted[0])} and {_option(wanted[1])}: give one of the two."
+    needs = [(name, ("widths",)) for name in ("activation", "init", "weight_std")]
+    for name, one_of in (*needs, ("shape", ("model", "widths"))):
+        if _given(arguments, name) and not set(one_of) & set(wanted):
+            return f"{_option(name)} needs {' or '.join(map(_option, one_of))}."
+    return None
+
+
+def _given(arguments: argparse.Namespace, name: str) -> bool:
+    return getattr(arguments, name) is not None
+
+
+def _option(name: str) -> str:
+    return "module:attribute" if name == "model" else f"--{name.replace('_', '-')}"
+
+
 def _work(arguments: argparse.Namespace) -> tuple[list[Derivation], list[Report]]:
     """What was asked for: derivations and reports."""
-    if arguments.derivation:
+    if arguments.derivation is not None:
         return _derivations(arguments.derivation), []
-    if arguments.model or arguments.widths:
+    if arguments.model is not None or arguments.widths is not None:
         return [], [_report_on_one(arguments)]
     return [_derive(name) for name in CORE], _reports_on_digits(arguments)
 
@@ -89,14 +116,15 @@ def _report_on_one(arguments: argparse.Namespace) -> Report:
     from analysis.findings.analyze import analyze
     from analysis.network.build import dense_network, import_model, parse_shape, parse_widths
 
-    if arguments.model:
+    if arguments.model is not None:
         model, title = import_model(arguments.model), arguments.model
     else:
-        widths = parse_widths(arguments.widths)
+        widths, activation = parse_widths(arguments.widths), arguments.activation
+        activation = "relu" if activation is None else activation
         model = dense_network(
-            widths, arguments.activation, arguments.init, arguments.weight_std, arguments.seed
+            widths, activation, arguments.init, arguments.weight_std, arguments.seed
         )
-        title = f"{'-'.join(map(str, widths))} {arguments.activation}"
+        title = f"{'-'.join(map(str, widths))} {activation}"
     shape = None if arguments.shape is None else parse_shape(arguments.shape)
     report = replace(analyze(model, shape), title=title)
     if arguments.verify is None:

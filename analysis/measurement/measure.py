@@ -116,6 +116,8 @@ def measure(
             raise
     finally:
         drawn.close()
+    if not names:
+        raise InputError("no layer was called; what is measured are the outputs of leaf modules.")
     mean, second, gradient = np.moveaxis(np.array(observed), 1, 0)
     return Measurement(names, mean, second, gradient)
 

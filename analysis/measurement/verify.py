@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
 
 from analysis.measurement.measure import Estimate, Measurement
@@ -20,6 +21,10 @@ RARE = 0.1
 """If one network brings more than this share of the sum (and three equal shares), the mean
 lies in rare networks: neither it nor its standard error is known from such a sample. In a narrow
 relu network, whose second moment is about log-normal, this comes with depth."""
+
+
+UNDERFLOW = float(np.finfo(np.float32).tiny) ** 2
+"""A second moment of 1e-76: numbers of that size lose their digits in the networks' float32."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def _judge(
     gap = estimate.value - prediction.corrected
     error = estimate.standard_error
     z = gap / error if error > 0 else math.copysign(math.inf, gap) if gap else 0.0
-    rounding = 1e-6 * abs(prediction.corrected)  # of the float32 sums that were measured
+    rounding = 1e-6 * abs(prediction.corrected) + UNDERFLOW  # of the float32 sums measured
     tolerance = prediction.bound + quantile * error + rounding
     rare = estimate.leading > max(RARE, 3 / networks)
     return Verdict(

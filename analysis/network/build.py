@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.errors import InputError, UnknownActivation, no_such
+from analysis.symbolic.custom import activation as custom
+from analysis.symbolic.text import is_expression
 from tinygrad_edu import nn
 from tinygrad_edu.graph.creation import manual_seed
 
@@ -60,7 +62,12 @@ def dense_network(
     draw = _initialiser(init or _FITTING_INIT.get(activation, "xavier_normal"), weight_std)
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
-        linear = nn.Linear(n_in, n_out)
+        try:
+            linear = nn.Linear(n_in, n_out)
+        except MemoryError:
+            raise InputError(
+                f"a layer of {n_in} to {n_out} units does not fit into memory."
+            ) from None
         draw(linear.weight)
         assert linear.bias is not None
         nn.init.zeros_(linear.bias)
@@ -69,7 +76,10 @@ def dense_network(
 
 
 def activation_module(name: str) -> type[nn.Module]:
-    """The module class of an activation, whatever the case and underscores of its name."""
+    """The module class of an activation: of its name, whatever the case and underscores, or of
+    text in x such as ``x*tanh(x)``, which is parsed and never evaluated."""
+    if is_expression(name) and name.strip():
+        return custom(name).Module
     known = {
         key.lower(): value
         for key, value in vars(nn).items()
@@ -117,6 +127,11 @@ def import_attribute(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{path!r}: write module:attribute, for example my_project.models:net.")
+    if module_name.endswith(".py") or {"/", "\\"} & set(module_name):
+        raise InputError(
+            f"{path!r}: name the module as an import does, for example my_project.models:net for "
+            "my_project/models.py."
+        )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -124,15 +139,13 @@ def import_attribute(path: str) -> Any:
     except ModuleNotFoundError as error:
         raise InputError(f"{path}: {error}; is the working directory right?") from None
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{path}: importing {module_name} raised {type(error).__name__}: {error}."
-        ) from error
+        raise InputError(f"{path}: importing {module_name} raised {_said(error)}.") from error
     try:
         return getattr(module, attribute)
     except AttributeError:
         raise InputError(f"{path}: module {module_name} has no {attribute!r}.") from None
     except Exception as error:
-        raise InputError(f"{path}: reading it raised {type(error).__name__}: {error}.") from error
+        raise InputError(f"{path}: reading it raised {_said(error)}.") from error
 
 
 def _called(path: str, found: Any) -> Any:
@@ -142,6 +155,9 @@ def _called(path: str, found: Any) -> Any:
     try:
         return found()
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{path}: calling it without arguments raised {type(error).__name__}: {error}."
-        ) from error
+        raise InputError(f"{path}: calling it without arguments raised {_said(error)}.") from error
+
+
+def _said(error: BaseException) -> str:
+    """An exception on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -197,3 +197,8 @@ class Finding:
     message: str
     evidence: dict[str, float] = field(default_factory=dict)
     fix: str | None = None
+
+
+def one_a_unit(shape: tuple[int, ...], x: Signal) -> bool:
+    """Whether an array of this shape, spread over a signal, has a number for each of its units."""
+    return [size for size in shape if size != 1] == ([] if x.units == 1 else [x.units])

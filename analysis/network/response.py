@@ -25,6 +25,9 @@ _REACH = 10.0
 _STANDARD = (-6.0, -4.0, -2.5, -1.25, 0.0, 1.25, 2.5, 4.0, 6.0)
 _TURNS = (0.5, 1.5, 4.0, 10.0, 25.0)
 """Where saturating functions change character, in units of their input."""
+SMALLEST = 1e-140
+"""The variance at which the limits at 0 are taken: below what any dying signal comes to, but so
+that its square is still a double."""
 _LEGENDRE = np.polynomial.legendre.leggauss(20)
 NOT_POSITIVE = -np.array([0.0, 1e-9, 1e-3, 0.1, 1.0, 5.0, 30.0, 1e3])
 
@@ -57,6 +60,12 @@ class Response:
     """phi is 0, and flat, for every input that is not positive: a unit is off with probability 1/2,
     and stays off where all inputs are 0."""
 
+    def moment(self, order: int) -> Array:
+        """E[phi^order] for order 1, 2 or 4; 0 where it is no more than a variance of SMALLEST,
+        which stands for 0, lets through."""
+        value = {1: self.mean, 2: self.second, 4: self.fourth}[order]
+        return np.where(np.abs(value) <= (100 * SMALLEST) ** (order / 2), 0.0, value)
+
 
 def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float] = ()) -> Response:
     """The response of `phi` to N(0, q). `q` is one-dimensional and not negative; where it is 0
@@ -80,7 +89,7 @@ class Grid:
     @staticmethod
     def gaussian(mean: Array, q: Array, kinks: Sequence[float] = ()) -> Grid:
         """Gauss-Legendre panels, split at the kinks."""
-        q = np.maximum(np.asarray(q, np.float64), 1e-24)
+        q = np.maximum(np.asarray(q, np.float64), SMALLEST)
         sigma = np.sqrt(q)
         z, weight = _grid(mean, sigma, kinks)
         return Grid(mean[:, None] + sigma[:, None] * z, weight, q, z, mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.network.program import Program
 from analysis.network.records import Array
-from analysis.network.response import STRETCH, Grid
+from analysis.network.response import SMALLEST, STRETCH, Grid
 from analysis.network.sources import Form, Key
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class MixtureRoot(Root):
         centres, weights = self._components()
         mean = self.inner.form.mean[:, None]
         centres = (centres - mean) * np.sqrt(f)[:, None] + mean
-        sigma = np.maximum(np.sqrt(form * self.inner.form.variance), 1e-12)
+        sigma = self._sigma(centres, form)
         reached = np.where(weights > _NEGLIGIBLE, centres, centres[:, :1] * 0 + np.nan)
         x, length = _panels(reached, sigma, kinks)
         density = np.empty_like(x)
@@ -281,10 +282,16 @@ class MixtureRoot(Root):
         grid, ((f, _),) = self.inner.root.values(self.inner.index)
         return f + self.inner.form.mean[:, None], grid.weight
 
+    def _sigma(self, centres: Array, form: Array | float = 1.0) -> Array:
+        """Of the Gaussian part, its square `form` times as large; where it vanishes beside what it
+        is added to, 1e-12 of that."""
+        least = 1e-12 * np.abs(centres).max(axis=1) + math.sqrt(SMALLEST)
+        return np.asarray(np.maximum(np.sqrt(form * self.inner.form.variance), least))
+
     def average_given(self, kinks: tuple[float, ...], f: Array, case: int, values: Array) -> Array:
         """E[value | f] for each value of f in a case: values (count, cases, nodes of this grid)."""
         grid = self.grid(kinks)
-        sigma = max(float(np.sqrt(self.inner.form.variance[case])), 1e-12)
+        sigma = float(self._sigma(f + self.inner.form.mean[:, None])[case])
         centres = f[case] + self.inner.form.mean[case]
         result = np.empty((len(values), len(centres)))
         order = np.argsort(centres)

@@ -102,6 +102,11 @@ def _back(cotangent: Cotangent, signal: Signal, context: Context) -> Prediction:
     return _predict(value, relative, size, _wander(signal), slack, joined, context)
 
 
+_MOST = 100.0
+"""Beyond this an expansion says nothing; of cases whose own value is nearly 0, more would drown all
+the others."""
+
+
 def _wander(signal: Signal) -> Array:
     """Relative variance of the second moment over draws: how far the expansion reaches."""
     return np.asarray(np.abs(signal.scatter) / np.maximum(signal.second**2, _TINY))
@@ -120,7 +125,8 @@ def _predict(
     terms times themselves, and times the relative variance they came from. Behind a join the terms
     themselves are estimates, so their whole size counts."""
     relative, size = (np.nan_to_num(v, nan=0.0, posinf=1e300) for v in (relative, size))
-    remainder = value * (size * (size + wander + (1.0 if joined else 0.0)) + slack)
+    next_terms = np.minimum(size, _MOST) + np.minimum(wander, _MOST) + (1.0 if joined else 0.0)
+    remainder = value * size * next_terms + value * slack
     return Prediction(
         context.average(value), context.average(value * relative), context.average(remainder)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout=120,
         check=False,
     )
@@ -116,13 +118,25 @@ def test_a_failed_prediction_is_status_1(
         ["--widths", "64,10", "--activation", "reluu"],
         ["--widths", "64,10", "--init", "glorott"],
         ["--widths", "64,10", "--weight-std", "-1"],
+        ["--widths", "64,10", "--weight-std", "1e200"],
+        ["--widths", "64,10", "--activation", "__import__('os')"],
+        ["--widths", "64,10", "--activation", ""],
         ["--widths", "64,10", "--verify", "1"],
+        ["--widths", "100000000,100000000"],
+        ["--widths", ""],
+        ["--activation", "tanh"],
+        ["--weight-std", "0.1"],
+        ["--shape", "8"],
+        ["--derivation", "he", "--widths", "64,10"],
+        ["math:pi", "--widths", "64,10"],
         ["--derivation", "hee"],
         ["no_such_module:net"],
         ["json:no_such_attribute"],
         ["json:dumps"],
         ["math:pi"],
         ["just_a_name"],
+        ["models.py:net"],
+        ["../models:net"],
     ],
     ids=" ".join,
 )
@@ -162,3 +176,54 @@ def test_help_imports_neither_sympy_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_activation_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--widths", "50,60,10", "--activation", "x*tanh(x)", "--verify", "40"]
+    assert variance.main(arguments) == 0
+    assert "6 of 6 predictions agree" in capsys.readouterr().out
+
+
+def test_a_vanishing_signal_is_followed_as_far_as_float32_goes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each tanh layer of 50 units takes the second moment times 50 * 0.001^2: after 8 it is
+    4e-35, and no floor is met."""
+    arguments = ["--widths", ",".join(["50"] * 9), "--activation", "tanh", "--weight-std", "0.001"]
+    assert variance.main([*arguments, "--verify", "60", "--format", "json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["networks"]
+    assert report["layers"][-1]["forward"]["second"] == pytest.approx((50e-6) ** 8, rel=1e-3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_weights_of_0_let_nothing_through(
+    activation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--widths", "8,10,5", "--activation", activation, "--init", "zeros"]
+    assert variance.main([*arguments, "--verify", "5", "--format", "json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["networks"]
+    assert [layer["forward"]["second"] for layer in report["layers"]] == [0, 0, 0]
+
+
+def test_what_a_model_prints_is_not_in_the_json(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "from tinygrad_edu import nn\n"
+        "class Loud(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.l = nn.Linear(4, 4)\n"
+        "    def forward(self, x):\n        print('forward')\n        return self.l(x)\n"
+        "print('import')\n"
+    )
+    done = run("loud:Loud", "--format", "json", cwd=tmp_path)
+    assert json.loads(done.stdout)["networks"]
+    assert done.stderr.splitlines() == ["import", "forward"]
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [sys.executable, "-m", "analysis.variance", "--derivation", "all"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, cwd=ROOT) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 0

@@ -303,6 +303,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "negative std": (lambda: init.normal_(parameter(2), std=-1), ArgumentError, "std .* >= 0"),
     "nan mean": (lambda: init.normal_(parameter(2), math.nan), ArgumentError, "mean"),
     "reversed bounds": (lambda: init.uniform_(parameter(2), 1, 0), ArgumentError, "a <= b"),
+    "infinite variance": (lambda: init.normal_(parameter(2), 0, 1e200), ArgumentError, "variance"),
     "infinite bound": (lambda: init.uniform_(parameter(2), 0, math.inf), ArgumentError, "finite"),
     "no elements": (lambda: init.normal_(parameter(0)), ArgumentError, "no elements"),
     "no fan": (lambda: init.xavier_normal_(parameter(3)), ArgumentError, "fan_in and fan_out"),

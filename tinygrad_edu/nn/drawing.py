@@ -21,6 +21,8 @@ T = TypeVar("T", bound=Tensor)
 NORMAL_KURTOSIS = 3.0
 UNIFORM_KURTOSIS = 9 / 5
 CONSTANT_KURTOSIS = 1.0  # 0/0; see `Law`
+LARGEST = 1e150
+"""Standard deviations beyond it have squares that no double holds."""
 
 
 def write(tensor: T, law: Law, groups: int | None = None) -> T:
@@ -146,4 +148,6 @@ def spread(name: str, value: float, argument: str = "std") -> float:
     """A standard deviation or another finite number >= 0."""
     if not 0 <= value < math.inf:
         raise ArgumentError(f"{name}: {argument} must be finite and >= 0, got {value}.")
+    if value > LARGEST:
+        raise ArgumentError(f"{name}: {argument} has no finite variance, got {value}.")
     return float(value)

@@ -8,6 +8,7 @@ is followed for each pair of positions, because it differs at the borders.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -168,7 +169,16 @@ def _doubt(x: Signal, m: int, context: Context) -> float:
     depend on each other; of data, how examples do."""
     dependent = 1 / context.batch if x.places > 1 else 0.0
     dependent += 0.0 if x.gaussian else _HEAVY / m
-    return 6 / m**2 + dependent + (_PAIRED if context.partners is not None else 0.0)
+    return 6 / m**2 + dependent + _paired(x, context)
+
+
+def _paired(x: Signal, context: Context) -> float:
+    """What is left open where the neighbour of each example stands for all others: it says less of
+    them the more examples differ in size."""
+    if context.partners is None:
+        return 0.0
+    ratio = context.average(x.second**2) / max(context.average(x.second) ** 2, _TINY)
+    return _PAIRED + math.sqrt(max(ratio - 1, 0.0))
 
 
 _MOST = 0.5

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Parts, Record, UnknownSignal
 from analysis.network.elements import Element, mixed, summed
-from analysis.network.records import Array, Signal, Weight
+from analysis.network.records import Array, Signal, Weight, one_a_unit
 from analysis.network.registry import register
 from analysis.network.roots import DataRoot
 from analysis.network.rules.units import by_unit
@@ -294,7 +294,7 @@ def biased(
 ) -> Signal | None:
     """Signal + bias: independent, so the variances add. A bias is taken as Gaussian; its own
     kurtosis goes into `excess`."""
-    if b.variance > 0 and [size for size in shape if size != 1] != [x.units]:
+    if b.variance > 0 and not one_a_unit(shape, x):
         raise UnknownSignal(f"{b.name} is shared by units, so they are not independent")
     if b.values is not None and b.variance > 0:
         return by_unit(node, x, np.ones(1), sign * b.values.ravel(), context)

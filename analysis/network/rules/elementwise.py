@@ -154,9 +154,9 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
     zero = np.zeros_like(response.second)
     element = Element(Form(zero, {}), root, index)
     return Signal(
-        mean=response.mean,
-        second=response.second,
-        fourth=response.fourth,
+        mean=response.moment(1),
+        second=response.moment(2),
+        fourth=response.moment(4),
         shift=carried + bent + shaped,
         size=np.abs(response.second_1) * x.size
         + np.abs(bent)

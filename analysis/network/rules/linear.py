@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
-from analysis.network.records import Mask, Signal, Weight
+from analysis.network.records import Mask, Signal, Weight, one_a_unit
 from analysis.network.registry import register
 from analysis.network.rules.dense import biased
 from analysis.network.rules.elementwise import elementwise
@@ -86,7 +86,7 @@ def weighted(node: Node, x: Signal, w: Weight, context: Context) -> Signal | Non
     if w.variance == 0:
         context.notes[context.at(node)] = w
         return scaled(x, w.mean)
-    if [size for size in shape if size != 1] != [x.units]:
+    if not one_a_unit(shape, x):
         raise UnknownSignal(f"{w.name} is shared by units, so they are not independent")
     if w.values is not None:
         return by_unit(node, x, w.values.ravel(), np.zeros(1), context)

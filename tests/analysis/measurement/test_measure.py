@@ -190,3 +190,16 @@ def test_gradients_at_the_output_are_normal() -> None:
     assert kstest(squares, chi2(1).cdf).pvalue > 1e-9
     uniform = np.random.default_rng(0).uniform(-math.sqrt(3), math.sqrt(3), 1000) ** 2
     assert kstest(uniform, chi2(1).cdf).pvalue < 1e-9  # so many networks tell the two apart
+
+
+def test_a_model_that_calls_no_layer() -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return x @ self.inner.weight
+
+    with pytest.raises(InputError, match="no layer was called"):
+        analysis.measure(Aside(), networks=2, input=(4,), progress=False)

@@ -283,3 +283,22 @@ def test_another_divisor() -> None:
     model = images(conv(16, 24, 1, gain=1.0), nn.AvgPool2d(2, divisor_override=3), features=24 * 4)
     assert rows(model, (16, 4, 4))["1"].forward.second == pytest.approx(4 / 9, rel=1e-9)
     assert agree(model, (16, 4, 4))
+
+
+@pytest.mark.parametrize("given", [None, "data"])
+def test_one_output_with_its_bias(given: str | None) -> None:
+    """A head of one unit: its bias has one number, which no other unit shares."""
+    model = nn.Sequential(nn.Linear(12, 60), nn.Tanh(), nn.Linear(60, 1))
+    data = None if given is None else np.random.default_rng(0).gamma(1.0, size=(16, 12))
+    found = rows(model, data)
+    assert all(row.forward is not None and row.backward is not None for row in found.values())
+    assert agree(model, data)
+
+
+def test_batch_norm_of_examples_that_differ_in_size() -> None:
+    """Each example is paired with its neighbour, which says little of all others here: the bound
+    covers it."""
+    generator = np.random.default_rng(3)
+    data = generator.gamma(1.0, size=(24, 30)) * generator.choice([0.3, 2.0], (24, 1))
+    norms = [nn.Linear(30, 60), nn.BatchNorm1d(60), nn.ReLU(), nn.Linear(60, 60)]
+    assert agree(nn.Sequential(*norms, nn.BatchNorm1d(60), nn.Tanh(), nn.Linear(60, 5)), data)

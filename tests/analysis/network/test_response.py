@@ -67,3 +67,16 @@ def test_the_identity_in_closed_form_is_the_quadrature() -> None:
     for name, value in vars(closed).items():
         # second derivatives cancel to 1e-16 / q^2
         np.testing.assert_allclose(getattr(computed, name), value, rtol=1e-12, atol=1e-11)
+
+
+@pytest.mark.parametrize("q", [1e-26, 1e-60, 1e-130])
+def test_no_variance_is_too_small(q: float) -> None:
+    assert relu(q).second[0] == pytest.approx(q / 2, rel=1e-12)
+
+
+def test_no_variance_has_the_slope_at_0_and_moments_that_count_as_0() -> None:
+    r = relu(0.0)
+    assert r.second[0] > 0
+    assert [r.moment(order)[0] for order in (1, 2, 4)] == [0, 0, 0]
+    assert r.slope[0] == pytest.approx(0.5, rel=1e-12)
+    assert r.second_1[0] == pytest.approx(0.5, rel=1e-10)

@@ -46,3 +46,9 @@ def test_what_cannot_be_computed() -> None:
         integrand(sp.Function("g")(x), x)
     with pytest.raises(NotANumber, match="until a have"):
         integrand(sp.Symbol("a") * x, x)
+
+
+@pytest.mark.filterwarnings("error")
+def test_branches_that_are_not_taken_do_not_warn() -> None:
+    f = integrand(sp.diff(sp.sqrt(sp.Abs(x)), x) ** 2, x)
+    assert f.at(np.array([4.0, -4.0])) == pytest.approx(1 / 16)
