@@ -54,15 +54,18 @@ def test_barriers_keep_the_order(together: bool, monkeypatch: pytest.MonkeyPatch
 def test_together_only_while_it_is_faster() -> None:
     stream = taking_turns(list(np.zeros((2, N), np.float32)), np.zeros(32, np.int64))
     assert stream._next() == (team._TRIAL, True)
-    stream._took = {False: 1.0, True: 0.6}
+    stream._took = {False: 1.0e-3, True: 0.6e-3}
     assert stream._next() == (team._SLICE, True)
-    stream._took[True] = 30.0  # another process has taken a processor
+    stream._took[True] = 1.5e-3  # another process has taken a processor
     assert stream._next() == (team._SLICE, False)
     stream._since_trial = team._SOON
     assert stream._next() == (team._TRIAL, True)
     assert stream._next() == (team._SLICE, False)
     stream._since_trial = team._SOON  # the next trial comes later
     assert stream._next() == (team._SLICE, False)
+    stream._took = {False: 1.0, True: 0.6}  # a step takes longer than the time between two trials
+    stream._since_trial = 10 * team._SOON
+    assert stream._next() == (team._SLICE, True)
 
 
 def test_addresses_with_an_offset() -> None:

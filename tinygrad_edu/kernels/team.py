@@ -104,6 +104,9 @@ work in which the other one is tried."""
 _SOON, _RARELY = 0.1, 5.0
 """Seconds of work between two trials, at first and at most: each trial doubles them."""
 
+_STEPS = 50
+"""As many steps at least: a trial takes no more than a few hundredths of the time."""
+
 Moving = list[tuple[int, int, int]]
 """Positions of moving addresses in a stream: (position, slot, offset in bytes)."""
 
@@ -164,7 +167,7 @@ class TeamStream:
         if not (alone and together):
             return _TRIAL, not together
         better = together < alone
-        if self._since_trial < self._until_trial:
+        if self._since_trial < max(self._until_trial, _STEPS * max(alone, together)):
             return _SLICE, better
         self._since_trial = 0.0
         self._until_trial = min(2 * self._until_trial, _RARELY)
