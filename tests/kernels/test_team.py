@@ -22,8 +22,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
         yield
 
 
-def taking_turns(values: list[np.ndarray], counters: np.ndarray) -> TeamStream:
+_kept: list[np.ndarray] = []
+"""Counters whose addresses streams hold."""
+
+
+def taking_turns(values: list[np.ndarray]) -> TeamStream:
     """Each thread adds the other's numbers to its own, one after the other: x += y, y += x."""
+    counters = np.zeros(2 * LINE // 8, np.int64)
+    _kept.append(counters)
     first = counters.ctypes.data
     add = team.accumulate(np.dtype(np.float32))
     turns = [[add, 3, a.ctypes.data, b.ctypes.data, N] for a, b in (values, values[::-1])]
@@ -41,7 +47,7 @@ def test_barriers_keep_the_order(together: bool, monkeypatch: pytest.MonkeyPatch
     if not together:
         monkeypatch.setattr(team, "run_together", lambda *_: False)
     x, y = np.ones((2, N), np.float32)
-    stream = taking_turns([x, y], np.zeros(2 * LINE // 8, np.int64))
+    stream = taking_turns([x, y])
     a = b = np.float32(1)
     for _ in range(ROUNDS):
         stream.run(0, 1)
@@ -52,7 +58,7 @@ def test_barriers_keep_the_order(together: bool, monkeypatch: pytest.MonkeyPatch
 
 
 def test_together_only_while_it_is_faster() -> None:
-    stream = taking_turns(list(np.zeros((2, N), np.float32)), np.zeros(32, np.int64))
+    stream = taking_turns(list(np.zeros((2, N), np.float32)))
     assert stream._next() == (team._TRIAL, True)
     stream._took = {False: 1.0e-3, True: 0.6e-3}
     assert stream._next() == (team._SLICE, True)
