@@ -1,6 +1,6 @@
 """Elementary functions: nanoseconds an element here and in NumPy (SciPy for erf).
 
-    python benchmarks/vector_math.py
+    python -m benchmarks.vector_math
 
 2048 elements, warm in the first-level cache; the fastest of many runs taken in turn, less a call of
 no elements. sigmoid and softplus are what the op table computes with NumPy.
