@@ -161,6 +161,14 @@ def test_small_steps_stay_on_one_thread() -> None:
     np.testing.assert_allclose(found, np.tanh(x.data @ w.data), rtol=1e-5, atol=1e-6)
 
 
+def test_what_is_empty_is_not_shared() -> None:
+    x = abstract((0, 4))
+    program = Program((x.node,), (), {}, ((x.exp().sum(0) + 1).node, (x * 2).node))
+    total, twice = build(program, threads=2).run([np.zeros((0, 4), np.float32)])
+    np.testing.assert_array_equal(total, np.ones(4))
+    assert twice.shape == (0, 4)
+
+
 def test_long_steps_are_shared_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "get_num_threads", lambda: 2)
     for rows, shared in ((1024, True), (32, False)):

@@ -62,6 +62,8 @@ def cut(rows: int, threads: int) -> Bounds:
 
 def bounds_of(step: Step, threads: int) -> Bounds | None:
     """How the outermost loop of a step is cut, or None if it cannot be shared."""
+    if any(not t.size for t in (*step.reads, *step.outputs)):
+        return None
     unit = 1
     if isinstance(step, Single):
         if step.shared is None:
