@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.ops.table import Reader
@@ -11,7 +12,21 @@ from tinygrad_edu.optim.optimizer import Group, Optimizer, Parameters, State, wi
 
 
 class Adaptive(Optimizer):
-    """Base class of those that divide by the size of the gradient: `betas` and `eps`."""
+    """Base class of those that divide by the size of the gradient: `betas` and `eps`. A subclass's
+    `arithmetic` makes the new value and then the new `moments`."""
+
+    moments: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    """What is kept of a parameter's gradients, beside the count of steps."""
+
+    def begins(self, group: Group) -> State:
+        """No steps, and all moments 0."""
+        return {"step": 0, **dict.fromkeys(self.moments, 0.0)}
+
+    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
+        """The moments are kept, and one more step is counted."""
+        new, *kept = results
+        count = state.get("step", 0) + 1
+        return new, {"step": count, **dict(zip(self.moments, kept, strict=True))}
 
     def check(self, group: Group) -> None:
         """Refuse options out of range."""
@@ -62,10 +77,6 @@ class Adam(Adaptive):
         """One step for one parameter."""
         return self._adapting(p, g, state, group, group["weight_decay"])
 
-    def begins(self, group: Group) -> State:
-        """No steps, and both means 0."""
-        return {"step": 0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
-
     def _adapting(
         self, p: Values, g: Values, state: State, group: Group, decay: float, *shrink: Values
     ) -> Arithmetic:
@@ -75,12 +86,6 @@ class Adam(Adaptive):
         numbers = (group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5, *shrink)
         options = {"betas": (beta1, beta2), "eps": group["eps"], "weight_decay": decay}
         return Arithmetic(_adapted, values, numbers, options)
-
-    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
-        """Both means are kept, and one more step is counted."""
-        new, mean, square = results
-        count = state.get("step", 0) + 1
-        return new, {"step": count, "exp_avg": mean, "exp_avg_sq": square}
 
 
 def _adapted(

@@ -20,6 +20,8 @@ class Adamax(Adaptive):
             `Optimizer`.
     """
 
+    moments = ("exp_avg", "exp_inf")
+
     def __init__(
         self,
         params: Parameters,
@@ -41,10 +43,6 @@ class Adamax(Adaptive):
             },
         )
 
-    def begins(self, group: Group) -> State:
-        """No steps, mean and largest 0."""
-        return {"step": 0, "exp_avg": 0.0, "exp_inf": 0.0}
-
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
         t = state.get("step", 0) + 1
@@ -56,12 +54,6 @@ class Adamax(Adaptive):
             "weight_decay": group["weight_decay"],
         }
         return Arithmetic(_adapted, values, (rate,), options)
-
-    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
-        """Mean and largest are kept, and one more step is counted."""
-        new, mean, largest = results
-        count = state.get("step", 0) + 1
-        return new, {"step": count, "exp_avg": mean, "exp_inf": largest}
 
 
 def _adapted(

@@ -55,10 +55,6 @@ class NAdam(Adaptive):
         super().check(group)
         self._at_least_zero(group, "momentum_decay")
 
-    def begins(self, group: Group) -> State:
-        """No steps, and both means 0."""
-        return {"step": 0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
-
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
         (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
@@ -80,12 +76,6 @@ class NAdam(Adaptive):
             "weight_decay": 0.0 if decoupled else decay,
         }
         return Arithmetic(_adapted, values, numbers, options)
-
-    def after(self, results: list[Values], state: State) -> tuple[Values, State]:
-        """Both means are kept, and one more step is counted."""
-        new, mean, square = results
-        count = state.get("step", 0) + 1
-        return new, {"step": count, "exp_avg": mean, "exp_avg_sq": square}
 
 
 def _momentum(t: Any, beta1: float, decay: float) -> Any:
