@@ -20,8 +20,9 @@ PLANTED = 1.05
 BLOCK = 50
 """Networks measured before looking whether they are enough."""
 MOST = 4000
-WORK = 4e8
-"""Weights drawn for one architecture, at most: large models are measured on fewer networks."""
+WORK = 1e5
+"""Weights drawn for one architecture at most, for each network allowed: large models are measured
+on fewer networks."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def examine(name: str, false_alarm: float, seed: int = 0, most: int = MOST) -> O
     given = architecture.shape if architecture.data is None else architecture.data()
     report = report_of(propagate(model, given, batch=architecture.batch))
     weights = sum(p.numel() for p in model.parameters())
-    limit = int(min(most, max(WORK / weights, 2 * BLOCK)))
+    limit = int(min(most, max(WORK * most / weights, 2 * BLOCK)))
     measured: Measurement | None = None
     while measured is None or (
         measured.networks < limit and not _enough(report, measured, false_alarm)
