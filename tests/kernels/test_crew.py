@@ -31,9 +31,9 @@ def clearing(x: np.ndarray) -> Stream:
 def until_done(streams: list[Stream]) -> bool:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
+        crew.rouse(len(streams) - 1)
         if crew.run_together(streams, 0, 1):
             return True
-        time.sleep(0)
     return False
 
 
@@ -49,19 +49,31 @@ def test_nothing_is_done_while_a_thread_sleeps(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(crew, "_crew", None)
     parts = list(np.ones((3, 32)))
     streams = [clearing(x) for x in parts]
-    assert not crew.run_together(streams, 0, 1, wake=False)  # nobody has woken the new ones
+    assert not crew.run_together(streams, 0, 1)  # nobody has woken the new ones
     np.testing.assert_array_equal(parts, 1)
     assert until_done(streams)
     time.sleep(0.2)  # far beyond the looks that it takes a thread to fall asleep
     parts[0][:] = 1
-    while crew.run_together(streams, 0, 1, wake=False):  # unless they had no processor till now
+    while crew.run_together(streams, 0, 1):  # unless they had no processor till now
         time.sleep(0.5)
         parts[0][:] = 1
     np.testing.assert_array_equal(parts[0], 1)
 
 
+def test_roused_threads_look_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "_crew", None)
+    end = time.monotonic() + PATIENCE
+    awake = False
+    while not awake and time.monotonic() < end:
+        crew.rouse(2)
+        assert crew._crew is not None
+        awake = crew._crew.is_awake(2)
+    assert awake
+
+
 def test_busy_for_another_caller() -> None:
     x = np.ones(32)
     with crew._busy:
+        crew.rouse(1)  # does not wait for the other caller
         assert not crew.run_together([clearing(x)], 0, 1)
     np.testing.assert_array_equal(x, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -60,18 +62,29 @@ def test_barriers_keep_the_order(together: bool, monkeypatch: pytest.MonkeyPatch
 def test_together_only_while_it_is_faster() -> None:
     stream = taking_turns(list(np.zeros((2, N), np.float32)))
     assert stream._next() == (team._TRIAL, True)
-    stream._took = {False: 1.0e-3, True: 0.6e-3}
+    stream._took = {False: 1.0e-4, True: 0.6e-4}
     assert stream._next() == (team._SLICE, True)
-    stream._took[True] = 1.5e-3  # another process has taken a processor
+    stream._took[True] = 1.5e-4  # another process has taken a processor
     assert stream._next() == (team._SLICE, False)
     stream._since_trial = team._SOON
     assert stream._next() == (team._TRIAL, True)
     assert stream._next() == (team._SLICE, False)
     stream._since_trial = team._SOON  # the next trial comes later
     assert stream._next() == (team._SLICE, False)
+    stream._took[True] = 0.6e-4  # unless what is faster has changed
+    assert stream._next() == (team._TRIAL, False)
     stream._took = {False: 1.0, True: 0.6}  # a step takes longer than the time between two trials
     stream._since_trial = 10 * team._SOON
     assert stream._next() == (team._SLICE, True)
+
+
+def test_waking_is_not_held_against_working_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "WORTH_WAKING", 0.0)
+    monkeypatch.setattr(team, "rouse", lambda count: time.sleep(0.2))
+    monkeypatch.setattr(team, "run_together", lambda *_: True)
+    stream = taking_turns(list(np.zeros((2, N), np.float32)))
+    stream.run(0, 1)
+    assert 0 < stream._took[True] < 0.1
 
 
 def test_addresses_with_an_offset() -> None:

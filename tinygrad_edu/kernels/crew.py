@@ -198,6 +198,11 @@ class _Crew:
             with contextlib.suppress(RuntimeError):  # it was told before
                 go.release()
 
+    def is_awake(self, count: int) -> bool:
+        """Whether the first so many threads look for work."""
+        waiting = _WAITING.constant
+        return all(mail[0] == waiting for mail in self._mail[:count])
+
     def run(self, streams: list[Stream], first: int, last: int) -> bool:
         """Walk streams, the first in this thread. False if nothing was done, since a thread is
         asleep."""
@@ -213,27 +218,38 @@ _crew: _Crew | None = None
 _busy = threading.Lock()
 
 
-def run_together(streams: list[Stream], first: int, last: int, wake: bool = True) -> bool:
+def _enlisted(count: int) -> _Crew:
+    """A crew of at least so many threads. (They do not survive a fork.)"""
+    global _crew
+    if _crew is None or _crew.process != os.getpid() or _crew.count < count:
+        _crew = _Crew(count)
+    return _crew
+
+
+def rouse(count: int) -> None:
+    """Wake so many threads, unless another caller has them, and wait a moment until they look."""
+    if not _busy.acquire(blocking=False):
+        return
+    try:
+        crew = _enlisted(count)
+        if crew.is_awake(count):
+            return
+        crew.wake()
+        end = time.perf_counter() + _PATIENCE
+        while not crew.is_awake(count) and time.perf_counter() < end:
+            time.sleep(0)  # to let them have Python's lock
+    finally:
+        _busy.release()
+
+
+def run_together(streams: list[Stream], first: int, last: int) -> bool:
     """Walk streams that meet at barriers, the first in this thread.
 
-    False if nothing was done: the threads work for another caller, or they sleep, and with `wake`
-    have not come soon enough.
+    False if nothing was done: the threads work for another caller, or they sleep (see `rouse`).
     """
-    global _crew
     if not _busy.acquire(blocking=False):
         return False
     try:
-        count = len(streams) - 1
-        # Threads do not survive a fork.
-        if _crew is None or _crew.process != os.getpid() or _crew.count < count:
-            _crew = _Crew(count)
-        done = _crew.run(streams, first, last)
-        if not done and wake:
-            _crew.wake()
-            end = time.perf_counter() + _PATIENCE
-            while not done and time.perf_counter() < end:
-                time.sleep(0)  # to let them have Python's lock
-                done = _crew.run(streams, first, last)
-        return done
+        return _enlisted(len(streams) - 1).run(streams, first, last)
     finally:
         _busy.release()

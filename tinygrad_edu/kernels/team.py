@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from tinygrad_edu.kernels import llvm
 from tinygrad_edu.kernels.control import I32, I64, function, loop
-from tinygrad_edu.kernels.crew import LINE, pause, run_together
+from tinygrad_edu.kernels.crew import LINE, pause, rouse, run_together
 from tinygrad_edu.kernels.native import Stream
 
 _SPINS = 4096
@@ -97,12 +97,14 @@ def accumulate(dtype: np.dtype[Any]) -> int:
 WORTH_WAKING = 1.5e-4
 """Seconds of work below which waking the other threads takes longer than it saves."""
 
-_SLICE, _TRIAL = 2e-2, 3e-4
+_SLICE, _TRIAL = 2e-2, 1e-3
 """Seconds of work after which it is asked again whether together or alone is faster, and seconds of
-work in which the other one is tried."""
+work in which the other one is tried: the first step of a trial is slow, since what it reads is in
+another processor's cache."""
 
-_SOON, _RARELY = 0.1, 5.0
-"""Seconds of work between two trials, at first and at most: each trial doubles them."""
+_SOON, _RARELY = 0.04, 0.4
+"""Seconds of work between two trials: each trial that changes nothing doubles them. A virtual
+machine's processors are moved from time to time, to two cores or to one core's two threads."""
 
 _STEPS = 50
 """As many steps at least: a trial takes no more than a few hundredths of the time."""
@@ -142,6 +144,7 @@ class TeamStream:
         self._streams = [stream(*code) for code in codes]
         self._folded = stream(*folded)
         self._took = {False: 0.0, True: 0.0}  # seconds of a step, alone and together
+        self._together = False  # what is faster, by all that is known
         self._since_trial, self._until_trial = 0.0, _SOON
 
     def run(self, first: int, last: int) -> None:
@@ -151,9 +154,10 @@ class TeamStream:
         while first < last:
             seconds, together = self._next()
             stop = min(last, first + max(1, int(seconds / self._seconds)))
-            wake = (stop - first) * self._seconds >= WORTH_WAKING
+            if together and (stop - first) * self._seconds >= WORTH_WAKING:
+                rouse(len(self._streams) - 1)  # not timed: they are awake as long as there is work
             began = time.perf_counter()
-            if not (together and run_together(self._streams, first, stop, wake)):
+            if not (together and run_together(self._streams, first, stop)):
                 together = False
                 self._folded.run(first, stop)
             took = time.perf_counter() - began
@@ -167,6 +171,8 @@ class TeamStream:
         if not (alone and together):
             return _TRIAL, not together
         better = together < alone
+        if better is not self._together:
+            self._together, self._until_trial = better, _SOON
         if self._since_trial < max(self._until_trial, _STEPS * max(alone, together)):
             return _SLICE, better
         self._since_trial = 0.0
