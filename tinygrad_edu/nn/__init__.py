@@ -1,6 +1,6 @@
 """Layers, losses and initial values, under torch.nn's names and defaults."""
 
-from tinygrad_edu.nn import functional, init
+from tinygrad_edu.nn import functional, init, utils
 from tinygrad_edu.nn.activation import (
     ELU,
     GELU,
@@ -131,4 +131,5 @@ __all__ = [
     "Unflatten",
     "functional",
     "init",
+    "utils",
 ]

@@ -1,4 +1,4 @@
-"""Limiting the size of gradients."""
+"""Gradients kept small, and parameters as one vector: what torch has in `nn.utils`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError, TraceError
+from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError, ShapeError, TraceError
 from tinygrad_edu.graph import functions, modes
 from tinygrad_edu.graph.creation import tensor
 from tinygrad_edu.graph.lines import users_line
@@ -41,15 +41,7 @@ def clip_grad_norm_(
             f"clip_grad_norm_: needs max_norm >= 0 and norm_type > 0, got {max_norm!r}, "
             f"{norm_type!r}."
         )
-    if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
-        parameters = (parameters,)
-    listed = list(parameters)
-    for p in listed:
-        if not isinstance(p, Tensor):
-            raise DTypeError(
-                f"clip_grad_norm_: got a {type(p).__name__} where tensors are needed; of a model, "
-                "pass model.parameters()."
-            )
+    listed = _listed("clip_grad_norm_", parameters)
     if tracing() is not None:
         return _clip_traced(listed, max_norm, norm_type, error_if_nonfinite)
     graded = [(p, p.grad.node.data) for p in listed if p.grad is not None]
@@ -64,6 +56,61 @@ def clip_grad_norm_(
             for p, g in graded:
                 p.grad = tensor(g * scale)
     return tensor(total, graded[0][1].dtype if graded else None)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Clamp each element of all gradients to [-clip_value, clip_value].
+
+    Raises:
+        ArgumentError: clip_value < 0.
+    """
+    if not isinstance(clip_value, numbers.Real) or not clip_value >= 0:
+        raise ArgumentError(f"clip_grad_value_: needs clip_value >= 0, got {clip_value!r}.")
+    with modes.no_grad():
+        for p in _listed("clip_grad_value_", parameters):
+            if p.grad is not None:
+                p.grad = functions.clamp(p.grad.detach(), -clip_value, clip_value)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of the parameters, one after the other, shape (n,); differentiable."""
+    listed = _listed("parameters_to_vector", parameters)
+    if not listed:
+        raise ArgumentError("parameters_to_vector: no parameters.")
+    return functions.cat([p.reshape(-1) for p in listed])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Give the parameters their values from a vector made by `parameters_to_vector`.
+
+    Raises:
+        ShapeError: It does not have exactly as many elements as they; none is changed.
+    """
+    listed = _listed("vector_to_parameters", parameters)
+    needed = sum(p.numel() for p in listed)
+    if tuple(vec.shape) != (needed,):
+        raise ShapeError(
+            f"vector_to_parameters: the parameters have {needed} elements, the vector's shape is "
+            f"{tuple(vec.shape)}."
+        )
+    start = 0
+    for p in listed:
+        values = vec.detach()[start : start + p.numel()]
+        p.data = values.reshape(*p.shape).to(p.dtype)
+        start += p.numel()
+
+
+def _listed(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
+        parameters = (parameters,)
+    listed = list(parameters)
+    for p in listed:
+        if not isinstance(p, Tensor):
+            raise DTypeError(
+                f"{name}: got a {type(p).__name__} where tensors are needed; of a model, pass "
+                "model.parameters()."
+            )
+    return listed
 
 
 def _clip_traced(

@@ -1,4 +1,4 @@
-"""Gradients are scaled by one factor, and only if they are too long."""
+"""Gradients are scaled by one factor, and only if they are too long; parameters as a vector."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
-from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError
-from tinygrad_edu.optim import clip_grad_norm_
+from tinygrad_edu.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from tinygrad_edu.nn.utils import clip_grad_norm_, clip_grad_value_
 
 
 def graded(*gradients: Any) -> list[nn.Parameter]:
@@ -87,3 +87,37 @@ def test_what_has_no_gradient_is_named(given: Any) -> None:
 def test_a_limit_is_a_number() -> None:
     with pytest.raises(ArgumentError, match="max_norm"):
         clip_grad_norm_([tg.zeros(1)], "1")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------ by value, as vector
+
+
+def test_each_element_is_clamped() -> None:
+    ps = [*graded([3.0, -0.5], [[-4.0]]), nn.Parameter([1.0])]
+    clip_grad_value_(ps, 1.0)
+    assert gradients(ps[:2]) == [[1.0, -0.5], [[-1.0]]]
+    assert ps[2].grad is None
+    with pytest.raises(ArgumentError, match="clip_value >= 0"):
+        clip_grad_value_(ps, -1.0)
+
+
+def test_parameters_go_to_a_vector_and_back() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    vector = nn.utils.parameters_to_vector(model.parameters())
+    assert vector.shape == (3 * 2 + 2 + 2 + 1,)
+    (vector**2).sum().backward()
+    weight = model[0].weight
+    np.testing.assert_allclose(weight.grad.numpy(), 2 * weight.detach().numpy())
+    nn.utils.vector_to_parameters(2 * vector, model.parameters())
+    again = nn.utils.parameters_to_vector(model.parameters())
+    np.testing.assert_array_equal(again.detach().numpy(), 2 * vector.detach().numpy())
+
+
+def test_a_vector_of_the_wrong_length_changes_nothing() -> None:
+    model = nn.Linear(3, 2)
+    before = model.weight.detach().numpy().copy()
+    with pytest.raises(ShapeError, match="8 elements"):
+        nn.utils.vector_to_parameters(tg.zeros(7), model.parameters())
+    np.testing.assert_array_equal(model.weight.detach().numpy(), before)
+    with pytest.raises(ArgumentError, match="no parameters"):
+        nn.utils.parameters_to_vector([])
