@@ -268,3 +268,13 @@ def test_like() -> None:
     assert (drawn.shape, drawn.dtype) == ((2, 3), tg.float64)
     assert ((drawn >= 2) & (drawn < 5)).all()
     assert tg.randint(3, (2,), dtype=tg.int32).dtype == tg.int32
+
+
+def test_large_arrays_begin_with_a_cache_line() -> None:
+    """So that vectors of them are loaded at once; the copy is the tensor's own."""
+    x = np.random.default_rng(0).standard_normal((100, 100))
+    for source in (x, x[1:], x.astype(np.float32)):
+        y = tg.tensor(source)
+        assert y.numpy().ctypes.data % 64 == 0
+        assert not np.shares_memory(y.numpy(), source)
+        np.testing.assert_array_equal(y.numpy(), source)

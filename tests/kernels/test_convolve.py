@@ -121,6 +121,29 @@ def test_a_large_image_is_taken_in_parts() -> None:
     assert [rows.start for _, rows, _ in chunks[1:]] == [rows.stop for _, rows, _ in chunks[:-1]]
 
 
+@pytest.mark.parametrize("shape", [(1, 100, 100), (300, 7, 9), (5, 30, 11)])
+def test_long_sums_keep_their_digits(shape: tuple[int, int, int]) -> None:
+    """Each weight's gradient sums over all images and pixels, here n times 0.1. In blocks of B that
+    are added pairwise no number is rounded more than B + log2(n) + 1 times, by eps / 2 of what it
+    has become part of (Higham 2002, section 4.2)."""
+    n, *size = shape
+    windows = Windows((1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    x, y = np.full((n, 2, *size), 0.1, np.float32), np.ones((n, 3, *size), np.float32)
+    count = x[:, 0].size
+    found = unfolding.multiply_outer(x, y, windows, 1)
+    bound = (128 + np.log2(count) + 1) * np.finfo(np.float32).eps / 2
+    np.testing.assert_allclose(found, count * float(np.float32(0.1)), rtol=bound)
+
+
+@given(depth=st.integers(1, 1000), seed=st.integers(0, 9))
+def test_sums_of_any_length(depth: int, seed: int) -> None:
+    """However it is cut, no product is left out."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-9, 9, (2, 3, depth)), rng.integers(-9, 9, (2, depth, 4))
+    found = unfolding._summed(a.astype(np.float32), b.astype(np.float32))
+    np.testing.assert_array_equal(found, a @ b)
+
+
 @pytest.mark.parametrize("height", [1, 2, 3, 5, 8, 13])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_height_of_block(height: int, dtype: Any) -> None:

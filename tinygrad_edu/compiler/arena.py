@@ -12,14 +12,11 @@ from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.order import overwrites
 from tinygrad_edu.compiler.steps import Product, Step
 from tinygrad_edu.compiler.term import Term
-
-LINE = 64
-"""Bytes of a cache line and of the widest vector: everything starts at a multiple, and is padded
-to one, which kernels rely on."""
+from tinygrad_edu.kernels.alignment import LINE, address_of
 
 
 def padded(size: int) -> int:
-    """The size rounded up to whole lines."""
+    """The size rounded up to whole lines: everything starts at one, and kernels rely on that."""
     return max((size + LINE - 1) // LINE * LINE, LINE)
 
 
@@ -169,5 +166,5 @@ def _overrunning(group: Group) -> list[Term]:
 def allocate(size: int) -> np.ndarray:
     """Zeroed bytes that start at a multiple of `LINE`."""
     raw = np.zeros(size + LINE, np.uint8)
-    skip = -raw.ctypes.data % LINE
+    skip = -address_of(raw) % LINE
     return raw[skip : skip + size]

@@ -20,6 +20,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.algebra import simplify
 from tinygrad_edu.compiler.called import Call
+from tinygrad_edu.compiler.columns import Columns, joined
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import Group
 from tinygrad_edu.compiler.lower import base
@@ -27,6 +28,7 @@ from tinygrad_edu.compiler.order import order
 from tinygrad_edu.compiler.steps import Single, Step
 from tinygrad_edu.compiler.term import Graph, Term, TermReader
 from tinygrad_edu.kernels import door
+from tinygrad_edu.kernels.alignment import maker
 from tinygrad_edu.kernels.emit import emit
 from tinygrad_edu.kernels.lanes import TYPES
 from tinygrad_edu.kernels.llvm import address, host
@@ -83,7 +85,7 @@ def _steps(results: Sequence[Term]) -> list[Step] | None:
             assert isinstance(step, Group)
             if step.kernel.row_reduction(i) and v.kind == "sum" and step.extents[-1] > _LONGEST_ROW:
                 return None
-    return steps
+    return joined(steps, roots)
 
 
 def _is_alone(step: Step) -> bool:
@@ -172,6 +174,7 @@ class Program:
             elif isinstance(step, Single) and step.call is not None:
                 calls += self._alone(step.out, step.call, place, len(leaves))
                 elements += step.out.size
+        self._makers = [maker(*room) for room in self._rooms]
         self.kernels = len(calls)
         self._ticket, self._enter = door.ticket(calls, elements), door.enter()
         self._results = [self._result(t, place[base(t)] - len(leaves)) for t in results]
@@ -203,7 +206,8 @@ class Program:
         for i in kernel.scratch:
             places.append((len(words), operands + len(self._rooms)))
             words.append(0)
-            self._rooms.append(((step.extents[-1] + _PADDING,), kernel.values[i].dtype))
+            row = step.room if isinstance(step, Columns) else step.extents[-1] + _PADDING
+            self._rooms.append(((row,), kernel.values[i].dtype))
         found = address(kernel.signature, lambda name: emit(kernel, target, name), target)
         return door.Call(found, words, places)
 
@@ -243,8 +247,7 @@ class Program:
             if not x.flags.c_contiguous:
                 arrays = tuple(map(np.ascontiguousarray, arrays))
                 break
-        empty = np.empty
-        rooms = [empty(shape, dtype) for shape, dtype in self._rooms]
+        rooms = [make() for make in self._makers]
         self._enter(self._ticket, *arrays, *rooms)
         return [
             rooms[i] if shape is None else rooms[i][:stop].reshape(shape)

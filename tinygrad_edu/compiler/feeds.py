@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ctypes import addressof, c_char
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ import numpy as np
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.errors import DTypeError, ShapeError
 from tinygrad_edu.ops.positions import look as look_at
-
-_buffer = c_char.from_buffer
 
 Source = np.ndarray | tuple[np.ndarray, np.ndarray]
 """An array, or an array and which of its rows."""
@@ -37,16 +34,6 @@ def checked(
     if isinstance(x, np.ndarray) and x.flags.c_contiguous:
         return x
     return np.array(x, order="C")  # NumPy's scalars have no memory that lasts
-
-
-def address_of(x: np.ndarray) -> int:
-    """Where an array's data begin. A buffer's address takes a third of the time that
-    `x.ctypes.data` does, but there is one only for arrays that are contiguous, can be written to
-    and are not empty."""
-    try:
-        return addressof(_buffer(x))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return x.ctypes.data
 
 
 def look(positions: Sequence[tuple[int, Mapping[str, Any]]], sources: Sequence[Source]) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.arena import LINE, Layout, allocate, padded
+from tinygrad_edu.compiler.arena import Layout, allocate, padded
 from tinygrad_edu.compiler.code import Code, Part, Writer
 from tinygrad_edu.compiler.steps import Product, Single, Step
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.compiler.traffic import Bounds, Traffic, sums
 from tinygrad_edu.kernels import crew, team
+from tinygrad_edu.kernels.alignment import LINE
 
 
 @dataclass

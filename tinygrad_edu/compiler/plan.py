@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_edu.compiler.arena import Layout, allocate
 from tinygrad_edu.compiler.code import CALL_FAILED, FIRST_REPORT, Code, Instruction, Writer
-from tinygrad_edu.compiler.feeds import Source, address_of, checked, look
+from tinygrad_edu.compiler.feeds import Source, checked, look
 from tinygrad_edu.compiler.fuse import fuse
 from tinygrad_edu.compiler.group import is_final
 from tinygrad_edu.compiler.lower import Lowered, base, copied, lower
@@ -27,6 +27,7 @@ from tinygrad_edu.compiler.traffic import cut, rehearse
 from tinygrad_edu.errors import ArgumentError, IndexingError, ShapeError
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.kernels import blas, native
+from tinygrad_edu.kernels.alignment import address_of
 from tinygrad_edu.kernels.door import NoDoor
 from tinygrad_edu.kernels.llvm import Target, host
 from tinygrad_edu.kernels.team import TeamStream

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from tinygrad_edu.compiler.arena import LINE, Places, padded
+from tinygrad_edu.compiler.arena import Places, padded
 from tinygrad_edu.compiler.group import Group
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.order import predecessors
 from tinygrad_edu.compiler.steps import Product, Single, Step
 from tinygrad_edu.compiler.term import Term
+from tinygrad_edu.kernels.alignment import LINE
 
 _BLOCK = 16
 """Rows are cut at multiples of so many: a cache line of single numbers."""

@@ -182,7 +182,7 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
         data: Any = Abstract(*op.infer(*nodes, **params))
     else:
         data = _forward(op, nodes, params)
-        if live and data.base is not None:
+        if live and data.base is not None and _is_window(data, nodes):
             data = data.copy()  # not a window onto memory that a compiled step will write to
     if requires_grad:
         requires_grad = op.differentiable and state.recording and is_float(data.dtype)
@@ -193,6 +193,10 @@ def record(op: Op, nodes: Sequence[Node], params: Mapping[str, Any]) -> Node:
     if watch is not None:
         watch(op, nodes, node)
     return node
+
+
+def _is_window(data: np.ndarray, nodes: Sequence[Node]) -> bool:
+    return any(node.live and np.may_share_memory(data, node.data) for node in nodes)
 
 
 def _cast(node: Node, dtype: np.dtype[Any]) -> Node:

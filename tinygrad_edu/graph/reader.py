@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, TraceError
 from tinygrad_edu.graph.node import Abstract, Node, record, tracing
+from tinygrad_edu.kernels import alignment
 from tinygrad_edu.ops import dtypes
 from tinygrad_edu.ops.fused import Fused
 from tinygrad_edu.ops.table import TABLE, Op, Reader
@@ -100,7 +101,9 @@ def to_array(
     try:
         if data is None:  # to NumPy, NaN
             raise TypeError("None is no number")
-        array = np.array(data, None if dtype is None else dtypes.named(dtype))
+        dtype = None if dtype is None else dtypes.named(dtype)
+        plain = data.__class__ is np.ndarray and (dtype is None or dtype == data.dtype)
+        array = alignment.copied(data) if plain else np.array(data, dtype)
     except (ValueError, TypeError, OverflowError) as error:
         raise DTypeError(
             f"{name}: cannot make numbers of {type(data).__name__}: {error}. Nested lists must be "

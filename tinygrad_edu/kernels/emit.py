@@ -35,8 +35,10 @@ from tinygrad_edu.kernels.reductions import Values
 
 def emit(kernel: Kernel, target: Target, name: str) -> str:
     """The kernel as LLVM assembly, a function of this name."""
-    from tinygrad_edu.kernels import narrow
+    from tinygrad_edu.kernels import columns, narrow
 
+    if isinstance(kernel, columns.ColumnKernel):
+        return columns.ColumnEmitter(kernel, target, name).text
     return narrow.emitter_of(kernel, target)(kernel, target, name).text
 
 

@@ -26,6 +26,7 @@ from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
     "channel_loops.py",
+    "columns.py",
     "control.py",
     "crew.py",
     "description.py",

@@ -23,6 +23,9 @@ _COLUMNS = 256
 """A product should have this many columns even if its matrix grows larger, or writing its result
 costs more than computing it."""
 
+_DEPTH = 128
+"""Products that BLAS adds up in one chain: above, sums of sums are taken."""
+
 
 class Unfolding(Padded):
     """The memory in which images become a `matrix` (channels * kernel, windows), and the views that
@@ -93,8 +96,8 @@ def multiply_outer(x: np.ndarray, y: np.ndarray, windows: Windows, groups: int) 
     gave."""
     channels, outputs = x.shape[1], y.shape[1]
     inner, outer = channels // groups, outputs // groups
-    total = np.zeros((groups, inner * math.prod(windows.kernel), outer), x.dtype)
-    part = np.empty_like(total)
+    wide = np.promote_types(x.dtype, np.float64)
+    total = np.zeros((groups, inner * math.prod(windows.kernel), outer), wide)
     columns: np.ndarray = np.empty(0, x.dtype)
     for images, rows, memory in _chunks(windows, x):
         matrix = memory.unfold(x[images], rows.start)
@@ -105,6 +108,28 @@ def multiply_outer(x: np.ndarray, y: np.ndarray, windows: Windows, groups: int) 
         chosen = chosen.reshape(len(chosen), groups, outer, -1)
         turned = columns.reshape(groups, len(chosen), -1, outer)
         np.copyto(turned, chosen.transpose(1, 0, 3, 2))
-        np.matmul(matrix.reshape(groups, -1, matrix.shape[1]), columns, out=part)
-        total += part
-    return total.swapaxes(1, 2).reshape(outputs, inner, *windows.kernel)
+        total += _summed(matrix.reshape(groups, -1, matrix.shape[1]), columns)
+    total = total.swapaxes(1, 2).reshape(outputs, inner, *windows.kernel)
+    return total.astype(x.dtype, copy=False)
+
+
+def _summed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The products of the matrices a (n, rows, depth) and b (n, depth, columns). BLAS adds along
+    the depth one after another, so a long one is cut into blocks, whose sums are added pairwise:
+    rounding errors grow with the root of a block's length times that of their number."""
+    n, rows, depth = a.shape
+    blocks = depth // _DEPTH
+    if blocks < 2:
+        product: np.ndarray = np.matmul(a, b)
+        return product
+    whole = blocks * _DEPTH
+    left = a[:, :, :whole].reshape(n, rows, blocks, _DEPTH).swapaxes(1, 2)
+    parts = np.matmul(left, b[:, :whole].reshape(n, blocks, _DEPTH, -1))
+    if whole < depth:
+        parts[:, 0] += np.matmul(a[:, :, whole:], b[:, whole:])
+    while blocks > 1:
+        half = blocks // 2
+        parts[:, :half] += parts[:, blocks - half : blocks]
+        blocks -= half
+    total: np.ndarray = parts[:, 0]
+    return total

@@ -115,7 +115,8 @@ def batch_norm(
     _channels("batch_norm", x)
     eps = checked_eps("batch_norm", eps)
     parameters = _a_channel("batch_norm", x, weight=weight, bias=bias)
-    _a_channel("batch_norm", x, running_mean=running_mean, running_var=running_var)
+    if running_mean is not None or running_var is not None:
+        _a_channel("batch_norm", x, running_mean=running_mean, running_var=running_var)
     if not training:
         return _by_population(x, running_mean, running_var, parameters, eps)
     axes = (0, *range(2, x.ndim))
@@ -224,12 +225,13 @@ def _floats(name: str, *operands: Operand | None) -> list[Any]:
     """The operands as tensors, which have one float dtype, with the `None`s among them."""
     tensors = [None if x is None else as_tensor(x) for x in operands]
     present = [x for x in tensors if x is not None]
-    dtypes = {x.dtype for x in present}
-    if len(dtypes) > 1 or not is_float(present[0].dtype):
-        raise DTypeError(
-            f"{name}: needs one float dtype throughout, got {describe(present)}; convert the input "
-            "or the layer with .float(), .double() or .to(dtype)."
-        )
+    dtype = present[0].dtype
+    for x in present:
+        if x.dtype != dtype or not is_float(dtype):
+            raise DTypeError(
+                f"{name}: needs one float dtype throughout, got {describe(present)}; convert the "
+                "input or the layer with .float(), .double() or .to(dtype)."
+            )
     return tensors
 
 
@@ -243,6 +245,7 @@ def _last_axes(
     """The input, weight and bias, and the axes to normalise over, which end the input."""
     x, *parameters = _floats(name, input, weight, bias)
     shape = normalized(name, normalized_shape)
+    rank = x.ndim
     if x.shape[-len(shape) :] != shape:
         raise ShapeError(
             f"{name}: an input of shape {x.shape} does not end in the axes {shape} to normalise "
@@ -251,11 +254,13 @@ def _last_axes(
     for role, p in zip(("weight", "bias"), parameters, strict=True):
         if p is not None and p.shape != shape:
             raise ShapeError(f"{name}: {role} has shape {p.shape}, the last axes {shape}.")
-    return x, parameters, tuple(range(x.ndim - len(shape), x.ndim))
+    return x, parameters, tuple(range(rank - len(shape), rank))
 
 
 def normalized(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     """`normalized_shape` as a tuple; `ArgumentError` if it is empty or has an empty axis."""
+    if shape.__class__ is tuple and all(n.__class__ is int and n > 0 for n in shape) and shape:
+        return shape  # as nearly always, and fast
     sizes = unpack((shape,))
     if not sizes or min(sizes) < 1:
         raise ArgumentError(
@@ -285,7 +290,8 @@ def _channels(name: str, x: Tensor) -> int:
 
 def _a_channel(name: str, x: Tensor, **given: Operand | None) -> list[Tensor | None]:
     """What has one number a channel, shaped to broadcast against x."""
-    channels = x.shape[1]
+    size = x.shape
+    channels, rank = size[1], len(size)
     found: list[Tensor | None] = []
     for role, values in given.items():
         if values is None:
@@ -294,15 +300,17 @@ def _a_channel(name: str, x: Tensor, **given: Operand | None) -> list[Tensor | N
         tensor = as_tensor(values)
         if tensor.shape != (channels,):
             raise ShapeError(
-                f"{name}: {role} has shape {tensor.shape}, but an input of shape {x.shape} has "
+                f"{name}: {role} has shape {tensor.shape}, but an input of shape {size} has "
                 f"{channels} channels."
             )
-        found.append(tensor.reshape(channels, *[1] * (x.ndim - 2)) if x.ndim > 2 else tensor)
+        found.append(tensor.reshape(channels, *[1] * (rank - 2)) if rank > 2 else tensor)
     return found
 
 
 def checked_eps(name: str, eps: float) -> float:
     """eps as a float; `ArgumentError` if it is negative or not finite."""
+    if eps.__class__ is float and 0 <= eps < math.inf:  # as nearly always, and fast
+        return eps
     if not isinstance(eps, numbers.Real) or not 0 <= eps < math.inf:
         raise ArgumentError(f"{name}: eps must be finite and at least 0, got {eps!r}.")
     return float(eps)

@@ -20,6 +20,7 @@ from typing import Any
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_edu.kernels.convolve import convolve, convolve_input, convolve_weight
 from tinygrad_edu.kernels.windows import Sides, Sizes, Windows
+from tinygrad_edu.ops import native
 from tinygrad_edu.ops.dtypes import Spec
 from tinygrad_edu.ops.fused import fused
 from tinygrad_edu.ops.kinds import Shape, bilinear
@@ -175,6 +176,11 @@ def _define(m: Reader, x: Any, w: Any, bias: Any, **layout: Any) -> Any:
     return m.convolution(x, w, **layout) + _column(m, bias, len(x.shape))
 
 
+def _pull_bias(m: Reader, g: Any) -> Any:
+    found = native.run(_per_channel, (g,)) if native.is_array(g) else None
+    return _per_channel(m, g) if found is None else found[0]
+
+
 def _per_channel(m: Reader, g: Any) -> Any:
     """The sum over all but the channels, what is contiguous first: at once NumPy would take five
     times as long."""
@@ -187,7 +193,7 @@ def _pull(m: Reader, g: Any, y: Any, xs: Any, wanted: Any, **layout: Any) -> lis
     return [
         m.convolution_input(g, w, size=x.shape[2:], **layout) if wanted[0] else None,
         m.convolution_weight(x, g, kernel=w.shape[2:], **layout) if wanted[1] else None,
-        _per_channel(m, g) if wanted[2] else None,
+        _pull_bias(m, g) if wanted[2] else None,
     ]
 
 

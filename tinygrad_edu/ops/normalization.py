@@ -13,7 +13,7 @@ back. Without subtracting the mean, y = x r with r = 1 / sqrt(<x^2> + eps), it i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -163,10 +163,11 @@ def unit_rms(x, axes, eps, moments=None):
 # ------------------------------------------------------------------------------ scale and shift
 
 
-def _repeated(g: Any, shape: tuple[int, ...]) -> Axes:
-    """The axes of g along which an operand of this shape was repeated."""
-    rank, extra = len(g.shape), len(g.shape) - len(shape)
-    return tuple(i for i in range(rank) if i < extra or shape[i - extra] != g.shape[i])
+@lru_cache(maxsize=1024)
+def _repeated(whole: Axes, shape: Axes) -> Axes:
+    """The axes along which an operand of this shape was repeated to become a whole one."""
+    rank, extra = len(whole), len(whole) - len(shape)
+    return tuple(i for i in range(rank) if i < extra or shape[i - extra] != whole[i])
 
 
 def _pull_affine(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
@@ -180,10 +181,14 @@ def _pull_affine(m: Reader, g: Any, y: Any, xs: Any, wanted: Any) -> list[Any]:
 
 def _pull_affine_arrays(g: Array, y: Array, xs: Any, wanted: Any) -> list[Any]:
     x, weight, *bias = xs
+
+    def over(shape: Axes) -> Axes:
+        return _repeated(g.shape, shape)
+
     return [
         g * weight if wanted[0] else None,
-        inner(g, x, _repeated(g, weight.shape)).reshape(weight.shape) if wanted[1] else None,
-        *(total(g, _repeated(g, b.shape)).reshape(b.shape) if wanted[2] else None for b in bias),
+        inner(g, x, over(weight.shape)).reshape(weight.shape) if wanted[1] else None,
+        *(total(g, over(b.shape)).reshape(b.shape) if wanted[2] else None for b in bias),
     ]
 
 
@@ -269,7 +274,7 @@ def _pull_compiled(
 ) -> list[Array] | None:
     """`_pull_both` from the moments that the forward pass has measured, or None."""
     measured = (g, x, moments.mean, moments.scale)
-    repeated = _repeated(g, weight.shape)
+    repeated = _repeated(g.shape, weight.shape)
     if repeated == axes:
         return native.run(_pull_by_channel, (*measured, weight), axes=axes)
     return native.run(_pull_by_row, (*measured, weight), axes=axes, repeated=repeated)
