@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,55 @@ def test_imports_run_one_way(path: Path) -> None:
         assert module.split(".")[0] != "analysis", f"line {line}: the engine uses the analyzer"
         used = part(module)
         assert used in {None, *below, *EVERYWHERE}, f"line {line}: {own} uses {used}"
+
+
+# ------------------------------------------------------------------ folders within a part
+
+WITHIN = sorted(p.parent for p in ENGINE.glob("*/*/__init__.py"))
+"""The folders of a part's folder, such as compiler/values."""
+
+MAPPED = [ENGINE / "compiler", *(p for p in WITHIN if p.name != "vector_math")]
+"""Folders whose docstring says what each file is for."""
+
+
+def siblings(folder: Path) -> dict[str, set[str]]:
+    """Which files and folders of a part use which others of it."""
+    start = ("tinygrad_edu", folder.name)
+    uses: dict[str, set[str]] = {}
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        names = [module.split(".") for _, module in imported(path)]
+        found = {name[2] for name in names if tuple(name[:2]) == start and len(name) > 2}
+        uses.setdefault(own, set()).update(found - {own})
+    return uses
+
+
+@pytest.mark.parametrize("folder", WITHIN, ids=lambda p: str(p.relative_to(ENGINE)))
+def test_a_folder_uses_nothing_that_uses_it(folder: Path) -> None:
+    uses = siblings(folder.parent)
+    reached, new = set[str](), uses[folder.name]
+    while new:
+        reached |= new
+        new = set().union(*(uses.get(name, set()) for name in new)) - reached
+    assert folder.name not in reached
+
+
+@pytest.mark.parametrize("folder", MAPPED, ids=lambda p: str(p.relative_to(ENGINE)))
+def test_the_map_of_a_folder_is_complete(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    there = {p.stem for p in folder.iterdir() if p.suffix == ".py"} - {"__init__"}
+    there |= {p.name for p in WITHIN if p.parent == folder}
+    assert there <= set(re.findall(r"\w+", text))
+
+
+@pytest.mark.parametrize("folder", WITHIN, ids=lambda p: str(p.relative_to(ENGINE)))
+def test_tests_lie_where_their_sources_lie(folder: Path) -> None:
+    tests = ROOT / "tests" / folder.relative_to(ENGINE)
+    sources = {p.stem for p in folder.glob("*.py")}
+    assert {p.stem.removeprefix("test_") for p in tests.glob("test_*.py")} <= sources
+    above = {p.stem for p in folder.parent.glob("*.py")}
+    stray = {p.stem.removeprefix("test_") for p in tests.parent.glob("test_*.py")} & sources - above
+    assert not stray, f"belong into {tests}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

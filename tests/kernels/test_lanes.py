@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tinygrad_edu.kernels import llvm
+from tinygrad_edu.kernels.costs import costs
 from tinygrad_edu.kernels.description import Kernel, Value
 from tinygrad_edu.kernels.emit import emit
-from tinygrad_edu.kernels.lanes import NoVectorForm, costs
+from tinygrad_edu.kernels.lanes import NoVectorForm
 from tinygrad_edu.kernels.native import Stream
 from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.ops.table import TABLE

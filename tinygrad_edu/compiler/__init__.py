@@ -2,17 +2,18 @@
 
 A step of tensors goes through these, in order:
 
-    compiled, arguments, scan    what is called, with what, and what a program depends on
-    trace, host, mutation, lift  the step as a `program`: inputs, states, updates, outputs
+    compiled                     what `tg.compile` returns: which entry a call belongs to
+    tracing/                     what the step depends on, and the step itself as a `program`:
+                                 inputs, states, updates, outputs
     lower, term, algebra, rules  composites expanded, terms shared and simplified
-    contracted, fuse, merge      products matched, elementwise ops and reductions grouped
+    contracted, shapes           products matched
+    fuse, group, merge, columns  elementwise ops and reductions grouped
     order, arena, steps, moves   when each runs, and where its values lie
     code, plan, feeds            kernels, the instruction stream, where inputs lie
     looped, windowed, called     kernels of single ops, and what of them threads may share
     traffic, parallel            steps shared among threads
     entry, epoch, explanation    calls, whole epochs, and what a program is made of
 
-`eager` uses the middle of it for single ops, `reference` runs a program op by op. A function of
-Values is recorded and replayed apart: `watch`, `recorded`, `replay` and `fuse_sums`, then
-`lane_plan`, `lane_replay` and `lanes` for many samples at once.
+`eager` uses the middle of it for single ops, `reference` runs a program op by op; the `collector` of
+garbage is off meanwhile. A function of Values is recorded and replayed apart, in `values/`.
 """

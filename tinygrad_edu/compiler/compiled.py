@@ -6,26 +6,29 @@ import functools
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tinygrad_edu.compiler.arguments import Key, objects, signature, stand_ins
+from tinygrad_edu.compiler import collector
 from tinygrad_edu.compiler.entry import Entry, Results
 from tinygrad_edu.compiler.epoch import Batches, run_epoch
-from tinygrad_edu.compiler.host import Live
-from tinygrad_edu.compiler.lanes import CompiledValues
-from tinygrad_edu.compiler.lift import lift
-from tinygrad_edu.compiler.mutation import Locator, assigned_tensors
 from tinygrad_edu.compiler.program import Program
-from tinygrad_edu.compiler.scan import PLAIN, Scan, is_module
-from tinygrad_edu.compiler.trace import Tracer
+from tinygrad_edu.compiler.tracing.arguments import Key, objects, signature, stand_ins
+from tinygrad_edu.compiler.tracing.host import Live
+from tinygrad_edu.compiler.tracing.lift import lift
+from tinygrad_edu.compiler.tracing.mutation import Locator, assigned_tensors
+from tinygrad_edu.compiler.tracing.scan import PLAIN, Scan, is_module
+from tinygrad_edu.compiler.tracing.trace import Tracer
 from tinygrad_edu.derive.pytree import flatten
 from tinygrad_edu.errors import TraceError
 from tinygrad_edu.graph import node as graph
 from tinygrad_edu.graph.lines import Line
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_edu.compiler.values.compiled import CompiledValues
 
 PROGRAMS = 8
 """Programs kept for one kind of arguments. Whoever needs more changes something at every call."""
@@ -126,6 +129,8 @@ class Compiled:
         if last is not None and last[0] == key and last[1].ready():
             return last[1].run(arrays)
         if not self._programs and of_values(self.step, args, kwargs):
+            from tinygrad_edu.compiler.values.compiled import CompiledValues
+
             self.values = CompiledValues(self.step)
             return self.values(args, kwargs)
         return self.entry(key, args, kwargs).run(arrays)
@@ -184,7 +189,8 @@ class Compiled:
                 break
             reason = reason or why
         if found is None:
-            found = trace(self.step, args, kwargs, self._gradients)
+            with collector.paused():
+                found = trace(self.step, args, kwargs, self._gradients)
             if not found.once:
                 entries.append(found)
             if len(entries) > PROGRAMS:

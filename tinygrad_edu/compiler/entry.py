@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler.host import Live
-from tinygrad_edu.compiler.lift import GradCell, Lifted
-from tinygrad_edu.compiler.scan import EMPTY, Cells, Scan, Watch, same
-from tinygrad_edu.compiler.trace import Tracer
+from tinygrad_edu.compiler.tracing.host import Live
+from tinygrad_edu.compiler.tracing.lift import GradCell, Lifted
+from tinygrad_edu.compiler.tracing.scan import EMPTY, Cells, Scan, Watch, same
+from tinygrad_edu.compiler.tracing.trace import Tracer
 from tinygrad_edu.errors import TraceError
 from tinygrad_edu.graph.creation import random_state, set_random_state
 from tinygrad_edu.graph.node import LiveNode, Node, clock

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinygrad_edu.compiler.compiled import Compiled
 from tinygrad_edu.compiler.entry import Entry
-from tinygrad_edu.compiler.explained_values import ValuesExplanation, explained
+from tinygrad_edu.compiler.values.explanation import ValuesExplanation, explained
 from tinygrad_edu.derive.walk import ordered
 from tinygrad_edu.errors import ArgumentError, DTypeError
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.compiler.term import Term, freeze
+from tinygrad_edu.kernels.costs import costs
 from tinygrad_edu.kernels.description import REDUCTIONS
-from tinygrad_edu.kernels.lanes import TYPES, NoVectorForm, costs
+from tinygrad_edu.kernels.lanes import TYPES, NoVectorForm
 from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.ops.table import TABLE
 

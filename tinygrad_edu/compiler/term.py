@@ -26,7 +26,9 @@ FOLDED = 4096
 class Term:
     """One value: `op` of `inputs`, or a leaf, which has a `value` if it is a constant."""
 
-    __slots__ = ("dtype", "graph", "index", "inputs", "op", "params", "shape", "value")
+    __slots__ = (
+        *("dtype", "graph", "index", "inputs", "name", "op", "params", "shape", "size", "value"),
+    )
     __hash__ = object.__hash__
 
     graph: Graph
@@ -37,16 +39,10 @@ class Term:
     dtype: np.dtype[Any]
     value: np.ndarray | None
     index: int
-
-    @property
-    def name(self) -> str:
-        """The op's name; empty for a leaf."""
-        return self.op.name if self.op is not None else ""
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
+    name: str
+    """The op's name; empty for a leaf."""
+    size: int
+    """The number of elements."""
 
     @property
     def nbytes(self) -> int:
@@ -185,6 +181,7 @@ class Graph:
         t = Term()
         t.graph, t.op, t.inputs, t.params = self, op, xs, params
         t.shape, t.dtype, t.value, t.index = tuple(shape), dtype, value, next(self._count)
+        t.name, t.size = op.name if op is not None else "", math.prod(shape)
         return t
 
     def _fold(self, op: Op, xs: Sequence[Term], params: Any, shape: Any) -> Term | None:

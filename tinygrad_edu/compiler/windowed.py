@@ -8,9 +8,10 @@ from typing import Any
 from tinygrad_edu.compiler.called import OUT, SCRATCH, Argument, Call, Shared, shared_call
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.term import Term
-from tinygrad_edu.kernels import channels, llvm, native, pooled
-from tinygrad_edu.kernels.channel_program import OTHER, RESULT, SOURCE, TABLES
-from tinygrad_edu.kernels.windows import Windows
+from tinygrad_edu.kernels import llvm, native
+from tinygrad_edu.kernels.convolution import channels, pooled
+from tinygrad_edu.kernels.convolution.channel_program import OTHER, RESULT, SOURCE, TABLES
+from tinygrad_edu.kernels.convolution.windows import Windows
 
 
 def max_pool(t: Term) -> Call | None:

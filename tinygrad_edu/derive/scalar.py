@@ -2,8 +2,8 @@
 
 Records were written in the order of computation, so the newest one that was reached is always next.
 There are two walks over a page, and tests hold them to the same bits: a compiled one
-(`kernels/scalar.py`), and one in Python, through which Values may flow, so that what it computes
-can be differentiated again. Both read the op table's partials.
+(`kernels/values/tape.py`), and one in Python, through which Values may flow, so that what it
+computes can be differentiated again. Both read the op table's partials.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ def _pull_numbers(records: Records, seeds: Cotangents, watched: Collection[int])
 
 
 def _pull_compiled(records: Records, seeds: Cotangents, watched: Collection[int]) -> Cotangents:
-    from tinygrad_edu.kernels.scalar import WATCHED
+    from tinygrad_edu.kernels.values.tape import WATCHED
 
     kernel = _kernel(len(OPS))
     size = len(records.op)
@@ -341,7 +341,7 @@ def _pull_compiled(records: Records, seeds: Cotangents, watched: Collection[int]
 @functools.cache
 def _kernel(ops: int) -> Callable[..., int]:
     """The kernel for the first `ops` codes."""
-    from tinygrad_edu.kernels import scalar as kernels
+    from tinygrad_edu.kernels.values import tape as kernels
 
     cases = []
     for code, op in enumerate(OPS[:ops]):

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol
 
 class Watcher(Protocol):
     """Who is asked, while a function of Values is traced, for what would read or assign a number
-    (`tinygrad_edu/compiler/watch.py`)."""
+    (`tinygrad_edu/compiler/values/watch.py`)."""
 
     def refuse(self, what: str) -> NoReturn:
         """Raise the error for what a trace cannot hold."""

@@ -42,7 +42,7 @@ watch: Callable[[Op, Sequence[Node], Node], None] | None = None
 """Called after each op, if set: by `anomaly.detect_anomaly`."""
 
 tracer: Any = None
-"""What records a whole step while `tg.compile` traces one (`compiler/trace.py`)."""
+"""What records a whole step while `tg.compile` traces one (`compiler/tracing/trace.py`)."""
 
 
 def tracing() -> Any:

@@ -27,7 +27,8 @@ from tinygrad_edu.kernels.control import I64, loop
 MOST = 64
 """Arguments of a kernel that may be called so."""
 
-_HEADER = object.__basicsize__
+HEADER = object.__basicsize__
+"""Bytes that all objects begin with; a float goes on with its number, an array with an address."""
 _FASTCALL = 0x80
 _API = ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
 _LONG = 30_000
@@ -73,14 +74,23 @@ def enter() -> Callable[..., np.ndarray]:
     the arrays must be as many, of the dtypes and sizes, as the ticket was made for, contiguous."""
     if sys.implementation.name != "cpython" or not _keeps_address():
         raise NoDoor("this Python keeps the address of an array elsewhere.")
-    api = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _API]
-    functions = np.array(api, np.int64)
-    method = _Method(b"enter", llvm.address(f"door {_HEADER}", _write), _FASTCALL, None)
-    make = ctypes.pythonapi.PyCFunction_NewEx
+    return builtin(b"enter", llvm.address(f"door {HEADER}", _write), _API)
+
+
+def builtin(name: bytes, address: int, own: Sequence[str | int]) -> Callable[..., Any]:
+    """The function of Python's that machine code is: ``PyObject *(PyObject *own, PyObject **args,
+    Py_ssize_t count)``, where `own` is an array of numbers, those of Python's functions by name."""
+    api = ctypes.pythonapi
+    numbers = [
+        x if isinstance(x, int) else ctypes.cast(getattr(api, x), ctypes.c_void_p).value
+        for x in own
+    ]
+    method = _Method(name, address, _FASTCALL, None)
+    make = api.PyCFunction_NewEx
     make.restype = ctypes.py_object
     make.argtypes = [ctypes.POINTER(_Method), ctypes.py_object, ctypes.c_void_p]
     _kept.append(method)  # the function refers to it
-    function: Callable[..., np.ndarray] = make(ctypes.byref(method), functions, None)
+    function: Callable[..., Any] = make(ctypes.byref(method), np.array(numbers, np.int64), None)
     return function
 
 
@@ -100,7 +110,7 @@ _kept: list[Any] = []
 def _keeps_address() -> bool:
     """Whether an array begins, after what all objects begin with, with the address of its data."""
     x = np.zeros(3)
-    return ctypes.c_int64.from_address(id(x) + _HEADER).value == x.ctypes.data
+    return ctypes.c_int64.from_address(id(x) + HEADER).value == x.ctypes.data
 
 
 def _write(name: str) -> str:
@@ -115,7 +125,7 @@ def _write(name: str) -> str:
         return b.load(b.gep(place, [i if isinstance(i, ir.Value) else I64(i)]))
 
     def data(x: Any) -> Any:
-        return number(b.add(x, I64(_HEADER)))
+        return number(b.add(x, I64(HEADER)))
 
     def call(address: Any, result: ir.Type, *xs: Any) -> Any:
         kind = ir.FunctionType(result, [x.type for x in xs])

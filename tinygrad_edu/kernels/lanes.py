@@ -8,14 +8,12 @@ Bare numbers in a rule become constants of the type of what is beside them, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from tinygrad_edu.kernels import vector_math
-from tinygrad_edu.kernels.control import function
 
 BOOL = np.dtype(np.bool_)
 TYPES = {
@@ -198,8 +196,7 @@ def splat(builder: ir.IRBuilder, x: Any, count: int) -> Any:
 class Namespace:
     """The functions a rule may call, in which lanes flow.
 
-    `dtype` is what two bare numbers become in `where`; `count` is the number of lanes. `costly` is
-    set once a function was used that takes more than a few instructions.
+    `dtype` is what two bare numbers become in `where`; `count` is the number of lanes.
     """
 
     pi = math.pi
@@ -354,9 +351,14 @@ class Namespace:
         return lambda x: self._function(name, x)
 
     def _function(self, name: str, x: Lanes, *others: Lanes) -> Lanes:
-        if not x.is_float:
-            raise NoVectorForm(f"{name} of {x.dtype}")
+        check_float(name, x)
         return x.new(vector_math.emit(name, self._builder, x.value, *(y.value for y in others)))
+
+
+def check_float(name: str, x: Lanes) -> None:
+    """Elementary functions are there for floats only."""
+    if not x.is_float:
+        raise NoVectorForm(f"{name} of {x.dtype}")
 
 
 def _first(a: Any, b: Any) -> Lanes:
@@ -376,20 +378,14 @@ def evaluate(
     builder: ir.IRBuilder, count: int, dtype: np.dtype[Any], rule: Any, xs: list[Lanes], params: Any
 ) -> Lanes:
     """What a rule makes of these lanes; `dtype` is that of its result."""
-    namespace = Namespace(builder, count, dtype)
+    return read(Namespace(builder, count, dtype), dtype, rule, xs, params)
+
+
+def read(
+    namespace: Namespace, dtype: np.dtype[Any], rule: Any, xs: list[Lanes], params: Any
+) -> Lanes:
+    """The same with a namespace of one's own."""
     found = rule(namespace, *xs, **params)
     if not isinstance(found, Lanes):  # a rule may return a number
         found = namespace.number(found, dtype)
     return found.cast(dtype)
-
-
-def costs(rule: Any, params: Mapping[str, Any], dtypes: list[Any], result: Any) -> bool:
-    """Whether a rule of operands of these dtypes is costly; raises `NoVectorForm` if there is no
-    way to emit it."""
-    module, b, _ = function("probe")
-    xs = [Lanes(b, ir.Constant(ir.VectorType(TYPES[d], 4), ir.Undefined), d) for d in dtypes]
-    evaluate(b, 4, result, rule, xs, params)
-    b.ret_void()
-    text = str(module)
-    many = sum(len(block.instructions) for f in module.functions for block in f.blocks)
-    return many > 12 or "fdiv" in text or "sqrt" in text

@@ -25,29 +25,30 @@ from llvmlite import binding
 from tinygrad_edu.kernels import cache, housekeeping
 
 _EMITTERS = (
-    "channel_loops.py",
     "columns.py",
     "control.py",
+    "convolution/channel_loops.py",
+    "convolution/pooled.py",
     "crew.py",
     "description.py",
     "door.py",
-    "driver.py",
     "emit.py",
-    "interpreter.py",
-    "lane_machine.py",
+    "indexed.py",
     "lanes.py",
     "llvm.py",
     "memory.py",
     "narrow.py",
     "native.py",
     "reductions.py",
-    "scalar_machine.py",
+    "scans.py",
     "team.py",
     "tiled.py",
+    "values/driver.py",
+    "values/entrance.py",
+    "values/interpreter.py",
+    "values/lane_machine.py",
+    "values/scalar_machine.py",
     "vector_math/*.py",
-    "indexed.py",
-    "pooled.py",
-    "scans.py",
 )
 """The modules whose text decides what a description becomes."""
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_edu.kernels.convolve import convolve, convolve_input, convolve_weight
-from tinygrad_edu.kernels.windows import Sides, Sizes, Windows
+from tinygrad_edu.kernels.convolution.convolve import convolve, convolve_input, convolve_weight
+from tinygrad_edu.kernels.convolution.windows import Sides, Sizes, Windows
 from tinygrad_edu.ops import native
 from tinygrad_edu.ops.dtypes import Spec
 from tinygrad_edu.ops.fused import fused

@@ -2,7 +2,7 @@
 
 An elementwise rule reads its functions from a namespace; this module is that namespace for floats.
 The bodies are plain enough for Numba to compile as they stand, so the compiled scalar engine runs
-this same text (`tinygrad_edu.kernels.scalar`) and no primitive has a second definition there.
+this same text (`tinygrad_edu.kernels.values.tape`) and no primitive has a second definition there.
 
 Python floats raise where IEEE arithmetic returns inf or nan (``1 / 0``, ``exp(1000)``); the scalar
 engine then reads the rule again with NumPy, so the exceptions never reach a user.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_edu.kernels.windows import Sides, Sizes, Windows
+from tinygrad_edu.kernels.convolution.windows import Sides, Sizes, Windows
 from tinygrad_edu.ops.dtypes import Spec, int64
 from tinygrad_edu.ops.kinds import Rule, Shape, Written, index, linear
 from tinygrad_edu.ops.silence import silently
@@ -167,7 +167,7 @@ def _compiled(x: np.ndarray, windows: Windows, positions: bool) -> np.ndarray | 
     """The largest elements or their positions by a kernel; None if NumPy should find them."""
     if x.size < _WORTH:
         return None
-    from tinygrad_edu.kernels import pooled
+    from tinygrad_edu.kernels.convolution import pooled
 
     return pooled.pool(x, windows, positions)
 
