@@ -14,6 +14,6 @@ A step of tensors goes through these, in order:
     traffic, parallel            steps shared among threads
     entry, epoch, explanation    calls, whole epochs, and what a program is made of
 
-`eager` uses the middle of it for single ops, `reference` runs a program op by op; the `collector` of
-garbage is off meanwhile. A function of Values is recorded and replayed apart, in `values/`.
+`eager` uses the middle of it for single ops, `reference` runs a program op by op; the garbage
+`collector` is off meanwhile. A function of Values is recorded and replayed apart, in `values/`.
 """
