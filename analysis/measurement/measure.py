@@ -169,9 +169,11 @@ def _drawn(
 
 def _observe(model: Module, batch: Array, generator: np.random.Generator) -> Observed:
     dtype = next((p.dtype for p in model.parameters()), float32)
+    tokens = batch.dtype.kind in "iu"
     with watched(model) as calls:
         # that the input asks for its gradient lets every layer have one
-        result = model(tensor(batch.astype(dtype), requires_grad=True))
+        given = tensor(batch) if tokens else tensor(batch.astype(dtype), requires_grad=True)
+        result = model(given)
     outputs = [output for _, _, output in calls]
     weights = tensor(generator.standard_normal(result.shape).astype(dtype))
     gradients = autograd.grad((result * weights).sum(), outputs, allow_unused=True)

@@ -76,7 +76,7 @@ def propagate(
     if batch < 1:
         raise InputError(f"a batch has at least one example, got {batch}.")
     source = inputs.read(model, input)
-    graph = trace(model, source.shape)
+    graph = trace(model, source.shape, source.tokens)
     context, signal = prepare(graph, source, batch)
     context.assumptions.extend(_ALWAYS)
     with _numbers():

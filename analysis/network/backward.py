@@ -33,6 +33,8 @@ RULES: dict[str, Rule] = {}
 """Rules by the op's name: the cotangent of each operand, None where there is none."""
 ELEMENTWISE: list[Rule] = []
 """The general rule for elementwise ops."""
+BY_PLACE: list[Rule] = []
+"""The rule for signals times known numbers, entered by `rules.known`."""
 WHOLE: set[str] = set()
 """Ops whose rule takes a concatenation as a whole."""
 
@@ -43,6 +45,8 @@ def backward(
     """The cotangent of each operand. Raises an `AnalysisError` where none is known."""
     assert node.op is not None
     rule = RULES.get(node.op.name)
+    if ("by place", context.at(node)) in context.notes:
+        rule = BY_PLACE[0]
     if rule is None:
         assert isinstance(node.op, Elementwise)
         rule = ELEMENTWISE[0]

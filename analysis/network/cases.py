@@ -15,7 +15,7 @@ import numpy as np
 from analysis.network import laws
 from analysis.network.context import Context
 from analysis.network.inputs import Input
-from analysis.network.records import Array, Signal
+from analysis.network.records import Array, Numbers, Signal
 from analysis.network.trace import Trace
 
 _NODES = {0: 1, 1: 48, 2: 20, 3: 9}
@@ -23,7 +23,7 @@ _NODES = {0: 1, 1: 48, 2: 20, 3: 9}
 _MOST_CASES = 8192
 
 
-def prepare(graph: Trace, source: Input, batch: int) -> tuple[Context, Signal]:
+def prepare(graph: Trace, source: Input, batch: int) -> tuple[Context, Signal | Numbers]:
     """An empty context with its cases, and the record of the input."""
     layers = _layers_with_a_mean(graph)
     nodes = _NODES.get(layers, 1)
@@ -42,8 +42,8 @@ def prepare(graph: Trace, source: Input, batch: int) -> tuple[Context, Signal]:
         batch=batch if source.data is None else source.examples,
     )
     signal = source.signal(repeats)
-    for key in signal.sources:
-        context.correlations[key] = np.zeros_like(signal.second)
+    if isinstance(signal, Signal):
+        context.correlations.update(dict.fromkeys(signal.sources, np.zeros_like(signal.second)))
     return context, signal
 
 

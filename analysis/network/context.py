@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.network.records import Array, Mask, Noise, Signal, Weight
+from analysis.network.records import Array, Mask, Noise, Numbers, Signal, Weight
 from analysis.network.response import Response
 from analysis.network.roots import Root
 from analysis.network.sources import Key
@@ -32,7 +32,7 @@ class Parts:
         return sum(s.units for s in self.signals)
 
 
-Record = Signal | Parts | Weight | Mask | Noise | float | None
+Record = Signal | Parts | Weight | Mask | Noise | Numbers | float | None
 """What is known of a node: a signal, a parameter's law, a constant, or nothing."""
 
 
@@ -140,7 +140,10 @@ class Context:
 
     def partner_rows(self, rows: Array) -> Array:
         """Each case's row on its partner example."""
-        return rows if self.partners is None else np.asarray(rows[self.partners])
+        if self.partners is None:
+            return rows
+        by_case = rows.reshape(len(self.weights), -1)
+        return np.asarray(by_case[self.partners].reshape(rows.shape))
 
     def partner(self, values: Array) -> Array:
         """Each case's number on its partner example."""

@@ -70,6 +70,20 @@ Term = tuple[Arriving, Coefficient]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Of gradients at the scores of an attention, or at their softmax.
+
+    table    E[g_ij g_il] of two keys of a query at the softmax, (cases, queries, keys, keys)
+    p        points of the softmax, once the gradient is that at the scores
+    factor   by which these were scaled
+    """
+
+    table: Array
+    p: Array | None = None
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
 class Cotangent:
     """A gradient at one node: its terms, and the corrections of order 1/width as one summary.
     `shadow` names sources it contains in some units only, which must not meet themselves.
@@ -82,6 +96,7 @@ class Cotangent:
     gradient: Gradient
     shadow: frozenset[int] = frozenset()
     echo: Mapping[int, Array] = field(default_factory=dict)
+    rows: Rows | None = None
 
     def second(self) -> Array:
         """E[d^2]: different sources are uncorrelated."""
@@ -116,7 +131,8 @@ class Cotangent:
             log_1=c**2 * g.log_1,
             log_2=c**4 * g.log_2,
         )
-        return Cotangent(terms, scaled, self.shadow, echo)
+        rows = None if self.rows is None else replace(self.rows, factor=c * self.rows.factor)
+        return Cotangent(terms, scaled, self.shadow, echo, rows)
 
     def with_gradient(self, gradient: Gradient) -> Cotangent:
         """The same terms with other corrections; the mean-field value is that of the terms."""

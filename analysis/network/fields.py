@@ -59,7 +59,7 @@ def pairs_of(x: Signal, context: Context) -> Pairs | None:
     if not isinstance(x.element.root, GaussianRoot | DataRoot | None):
         return None
     if isinstance(x.element.root, DataRoot):
-        return _of_data(x, x.element)
+        return _of_data(x, x.element, context)
     return _of_gaussian(x, x.element, context)
 
 
@@ -105,14 +105,15 @@ def _of_masked(x: Signal, element: Element, root: MaskedRoot, context: Context) 
     return table
 
 
-def _of_data(x: Signal, element: Element) -> Pairs | None:
-    """Averages over the channels of the example itself."""
-    if element.form.terms:
+def _of_data(x: Signal, element: Element, context: Context) -> Pairs | None:
+    """Averages over the channels of the example itself, and what is added to them."""
+    beside = covariances(element.form, x.places, context) if element.form.terms else 0.0
+    if beside is None:
         return None
     assert element.root is not None
     _, ((f, _),) = element.root.values(element.index)
     values = (f + element.form.mean[:, None]).reshape(-1, x.places, f.shape[1])
-    return np.asarray(values @ values.transpose(0, 2, 1) / f.shape[1])
+    return np.asarray(values @ values.transpose(0, 2, 1) / f.shape[1] + beside)
 
 
 def _of_gaussian(x: Signal, element: Element, context: Context) -> Pairs | None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.network.elements import Element
-from analysis.network.records import Array, Signal
+from analysis.network.records import Array, Numbers, Signal
 from analysis.network.roots import DataRoot
 from analysis.network.sources import Form, fresh, gaussian
+from analysis.network.trace import looks_up
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module
@@ -26,15 +27,22 @@ class Input:
     """Examples of shape `shape`: iid standard normal elements, or the rows of `data`."""
 
     shape: tuple[int, ...]
-    data: Array | None = None
+    data: np.ndarray[Any, Any] | None = None
 
     @property
     def examples(self) -> int:
         """How many are followed by themselves: all of the data, or one of a law."""
         return 1 if self.data is None else len(self.data)
 
-    def signal(self, repeats: int = 1) -> Signal:
+    @property
+    def tokens(self) -> bool:
+        """Whether it is whole numbers that an embedding looks up."""
+        return self.data is not None and self.data.dtype.kind in "iu"
+
+    def signal(self, repeats: int = 1) -> Signal | Numbers:
         """The record propagation starts from, each example `repeats` times."""
+        if self.data is not None and self.tokens:
+            return Numbers(np.repeat(self.data, repeats, axis=0))
         units = int(np.prod(self.shape))
         if self.data is None:
             zero, one = np.zeros(repeats), np.ones(repeats)
@@ -85,10 +93,28 @@ class Input:
             return self.data
         return generator.standard_normal((size, *self.shape))
 
+    @property
+    def sentence(self) -> str:
+        """For the reader of a report."""
+        about = self.describe()
+        if about["kind"] == "law":
+            return f"{about['law']}, shape {tuple(about['shape'])}"
+        if about["kind"] == "tokens":
+            return f"{about['examples']} examples of {about['different']} different tokens"
+        return f"{about['examples']} examples of second moment {about['second']:.4g}"
+
     def describe(self) -> dict[str, Any]:
         """For the report."""
         if self.data is None:
             return {"kind": "law", "law": "iid standard normal", "shape": list(self.shape)}
+        if self.tokens:
+            different = len(np.unique(self.data))
+            return {
+                "kind": "tokens",
+                "examples": len(self.data),
+                "shape": list(self.shape),
+                "different": different,
+            }
         return {
             "kind": "data",
             "examples": len(self.data),
@@ -99,7 +125,11 @@ class Input:
 
 def read(model: Module, given: Any) -> Input:
     """The input meant by the user: None (standard normal of the model's own input size), a shape,
-    or data (examples first; array or tensor)."""
+    or data (examples first; array or tensor).
+
+    A model that looks its input up by whole numbers takes them as data; for a shape, `BATCH`
+    examples are drawn from all rows of its first embedding alike.
+    """
     if isinstance(given, Input):
         return given
     if given is None:
@@ -107,20 +137,53 @@ def read(model: Module, given: Any) -> Input:
     if isinstance(given, tuple) and all(isinstance(n, int) for n in given):
         if not given or min(given) < 1:
             raise InputError(f"an example's shape has positive sizes, got {given}.")
+        if _has_table(model) and looks_up(model, given):
+            rows = _rows(model)
+            generator = np.random.default_rng(0)
+            return Input(given, generator.integers(0, rows, (BATCH, *given)))
         return Input(given)
-    data = np.asarray(given, np.float64)
+    data = np.asarray(given)
     if data.ndim < 2 or data.size == 0:
         raise InputError(
             f"data of shape {data.shape}: give examples along the first axis, or a shape as a "
             "tuple of integers to analyse standard normal input."
         )
+    whole = data.dtype.kind in "iu"
+    if (whole or _has_table(model)) and looks_up(model, data.shape[1:]):
+        if not whole:
+            raise InputError(
+                f"the model looks its input up by whole numbers, and the data are {data.dtype}; "
+                "give an array of integers, or a shape to have them drawn."
+            )
+        return Input(data.shape[1:], data.astype(np.int64))
+    data = data.astype(np.float64)
     if not np.isfinite(data).all():
         raise InputError("the data contain nan or inf; clean them before analysing the network.")
     return Input(data.shape[1:], data)
 
 
+def _has_table(model: Module) -> bool:
+    return any(hasattr(module, "num_embeddings") for module in model.modules())
+
+
+def _rows(model: Module) -> int:
+    """Of the first table that is looked up."""
+    found = next((m for m in model.modules() if hasattr(m, "num_embeddings")), None)
+    if found is None:
+        raise InputError(
+            "the model takes whole numbers, but which ones is not known; pass an array of integers "
+            "as input."
+        )
+    return int(found.num_embeddings)
+
+
 def _own_shape(model: Module) -> tuple[int, ...]:
     for module in model.modules():
+        if hasattr(module, "num_embeddings"):
+            raise InputError(
+                "an embedding is looked up by whole numbers; pass input=(length,) to have them "
+                "drawn, or an array of them (examples, length)."
+            )
         if hasattr(module, "in_channels"):  # images of any size
             break
         width = getattr(module, "in_features", None)

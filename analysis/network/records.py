@@ -59,6 +59,17 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """What is known: tokens, and what is computed from them and from constants alone.
+
+    values    (cases, ...), or without the axis of the cases if not `batched`
+    """
+
+    values: np.ndarray[Any, Any] = field(repr=False, compare=False)
+    batched: bool = True
+
+
+@dataclass(frozen=True)
 class Signal:
     """One element of a layer's output, over random weights.
 
@@ -74,6 +85,8 @@ class Signal:
     places                 positions (pixels, time steps) with laws of their own: arrays then have
                            one entry for each case and, within it, for each place
     fixed                  the numbers are data: they do not scatter
+    layout                 where its axes have positions and units (see `layouts`); "" for units
+                           first
     dead                   probability that all units are exactly 0
     alike                  probability that all units were exactly 0 and then shifted alike
     joined                 whether branches were joined before: then corrections are estimates, and
@@ -108,6 +121,7 @@ class Signal:
     pairs: Callable[[], Array | None] | None = None
     reshaped: float = 0.0
     centred: bool = False
+    layout: str = ""
 
     @property
     def gaussian(self) -> bool:

@@ -153,6 +153,13 @@ class DataRoot(Root):
             self._parts[start, stop] = DataRoot(numbers, (number, first + start), self.program)
         return self._parts[start, stop]
 
+    def stepped(self, places: int) -> DataRoot:
+        """Numbers (places, features) by place: each place has the law of its features."""
+        if -places not in self._placed:
+            numbers = self.numbers.reshape(len(self.numbers) * places, -1)
+            self._placed[-places] = DataRoot(numbers, self._key, self.program)
+        return self._placed[-places]
+
     def placed(self, places: int) -> DataRoot:
         """Numbers (channels, places) by place: each place has the law of its channels."""
         if places not in self._placed:

@@ -17,8 +17,9 @@ from analysis.network import backward, forward, laws, rules
 from analysis.network.context import Context, Parts, Record
 from analysis.network.cotangent import Cotangent, combined, condensed
 from analysis.network.elements import Element
-from analysis.network.records import Noise, Signal, Weight
+from analysis.network.records import Noise, Numbers, Signal, Weight
 from analysis.network.roots import MixtureRoot
+from analysis.network.rules.conv import merged_places
 from analysis.network.scatter import deviation, remember_scatter
 from analysis.network.sources import Form, Key, fresh
 from analysis.network.trace import Trace
@@ -30,7 +31,7 @@ assert rules  # imported for the rules it enters
 # ------------------------------------------------------------------------------ forward
 
 
-def sweep_forward(graph: Trace, signal: Signal, context: Context) -> dict[Node, Record]:
+def sweep_forward(graph: Trace, signal: Signal | Numbers, context: Context) -> dict[Node, Record]:
     """The record of every node."""
     records: dict[Node, Record] = {graph.input: signal}
     uses = _uses(graph)
@@ -82,8 +83,9 @@ def _leaf(node: Node, graph: Trace, often: set[Node], context: Context) -> Recor
         return record
     if node.is_abstract:
         return Noise()
-    if not np.issubdtype(node.dtype, np.number):
-        return None
+    if not np.issubdtype(node.dtype, np.number) or not np.isfinite(node.data).all():
+        single = node.data.size == 1  # a truth value, or infinity
+        return float(node.data.item()) if single else Numbers(node.data, batched=False)
     shapes = {n.shape for n in graph.nodes if node in n.inputs} if node.data.size > 1 else set()
     return laws.constant_of(node.data, shapes.pop() if len(shapes) == 1 else ())
 
@@ -187,16 +189,27 @@ def sweep_backward(
             if _detached(node):
                 continue
             operands = [records[x] for x in node.inputs]
-            passed = backward.backward(node, operands, total, context) if node.op else []
+            known = not any(isinstance(o, Signal | Parts) for o in operands)
+            passed = [] if known else backward.backward(node, operands, total, context)
         except AnalysisError as error:
             if str(error):
                 context.unknown(node, f"backward: {error}")
             passed = [None] * len(node.inputs)
         for x, cotangent in zip(node.inputs, passed, strict=False):
-            if isinstance(records[x], Signal | Parts):
-                waiting.setdefault(x, []).append(cotangent)
-                _count(cotangent, contained, 1)
+            record = records[x]
+            if isinstance(record, Signal | Parts):
+                arriving = _fitted(cotangent, record)
+                waiting.setdefault(x, []).append(arriving)
+                _count(arriving, contained, 1)
     return found
+
+
+def _fitted(cotangent: Any, record: Signal | Parts) -> Any:
+    """A gradient by positions, at a signal that is the same at all of them."""
+    if not isinstance(record, Signal) or not isinstance(cotangent, Cotangent):
+        return cotangent
+    places = len(cotangent.gradient.second) // len(record.second)
+    return cotangent if places == 1 else merged_places(cotangent, places)
 
 
 def _detached(node: Node) -> bool:

@@ -14,7 +14,7 @@ from tinygrad_edu.errors import DTypeError, TinygradError
 from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.graph.tensor import Tensor, abstract
-from tinygrad_edu.ops.dtypes import float32
+from tinygrad_edu.ops.dtypes import float32, int64
 
 if TYPE_CHECKING:
     from tinygrad_edu.nn import Module, Parameter
@@ -41,10 +41,11 @@ class Trace:
     places: tuple[Place, ...]
 
 
-def trace(model: Module, shape: tuple[int, ...]) -> Trace:
+def trace(model: Module, shape: tuple[int, ...], tokens: bool = False) -> Trace:
     """Run `model` on examples of this shape without values and keep what it recorded. There are
-    two, so that layers which compare examples (batch norm) can run."""
-    dtype = next((p.dtype for p in model.parameters()), float32)
+    two, so that layers which compare examples (batch norm) can run. `tokens`: the input is whole
+    numbers."""
+    dtype = int64 if tokens else next((p.dtype for p in model.parameters()), float32)
     source = abstract((2, *shape), dtype)
     with watched(model) as calls, enable_grad():
         output = _output(model, source)
@@ -61,13 +62,6 @@ def _output(model: Module, source: Tensor) -> Tensor:
     """What a model returns; whatever goes wrong in it is the model's."""
     try:
         output = model(source)
-    except DTypeError as error:
-        if "looked up by integers" not in str(error):
-            raise
-        raise InputError(
-            f"{error} What is analysed are floats: an embedding's rows are the first signal, so "
-            "analyse the part of the model behind it, with the shape of one example there as input."
-        ) from error
     except (TinygradError, AnalysisError):
         raise
     except Exception as error:
@@ -80,6 +74,21 @@ def _output(model: Module, source: Tensor) -> Tensor:
             f"the model returned a {type(output).__name__}; what can be analysed returns one tensor"
         )
     return output
+
+
+_BY_NUMBER = ("looked up by integers", "class numbers are integers")
+"""What the engine says where floats come in place of whole numbers."""
+
+
+def looks_up(model: Module, shape: tuple[int, ...]) -> bool:
+    """Whether the model takes whole numbers, as embeddings do, and not floats."""
+    try:
+        trace(model, shape)
+    except DTypeError as error:
+        return any(said in str(error) for said in _BY_NUMBER)
+    except (TinygradError, AnalysisError):
+        return False
+    return False
 
 
 @contextmanager

@@ -58,14 +58,9 @@ def _report(report: Report) -> str:
 
 
 def _head(report: Report) -> str:
-    about = report.input.describe()
-    if about["kind"] == "data":
-        said = f"{about['examples']} examples of second moment {about['second']:.4g}"
-    else:
-        said = f"{about['law']}, shape {tuple(about['shape'])}"
     measured = report.measurement
     networks = "" if measured is None else f" Measured on {measured.networks} independent networks."
-    return f"<p>Input: {escape(said)}.{networks}</p>"
+    return f"<p>Input: {escape(report.input.sentence)}.{networks}</p>"
 
 
 def _table(report: Report) -> str:

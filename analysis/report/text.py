@@ -69,12 +69,7 @@ def _exactness(remainder: float) -> str:
 
 
 def _notes(report: Report, verdicts: list[Verdict]) -> list[str]:
-    about = report.input.describe()
-    lines = []
-    if about["kind"] == "data":
-        lines.append(f"input: {about['examples']} examples, second moment {about['second']:.4g}")
-    else:
-        lines.append(f"input: {about['law']}, shape {tuple(about['shape'])}")
+    lines = [f"input: {report.input.sentence}"]
     if verdicts and report.measurement is not None:
         rest = (
             max(v.bound / v.predicted for v in verdicts if v.predicted)

@@ -193,6 +193,62 @@ def _convolutions() -> None:
     ), shape=(4, 16))  # fmt: skip
 
 
+def _sequences() -> None:
+    tokens = partial(_tokens, 20, 12)
+    for title, pool in (("mean", nn.Tanh), ("mean, relu", nn.ReLU)):
+        model = partial(_BagOfWords, pool)
+        ZOO[f"bag of words, {title}"] = Architecture(model, data=tokens)
+    ZOO["embedding, flat"] = Architecture(
+        lambda: nn.Sequential(
+            nn.Embedding(20, 16),
+            nn.Flatten(),
+            linear(16 * 12, 100, 1.4),
+            nn.ReLU(),
+            linear(100, 10),
+        ),
+        data=tokens,
+    )
+    _add("softmax", lambda: nn.Sequential(stack(DENSE, "tanh"), nn.Softmax(-1)))
+    _add("log softmax", lambda: nn.Sequential(stack(DENSE, "relu"), nn.LogSoftmax(-1)))
+    for heads in (1, 4):
+        _add(f"attention, heads {heads}", _Attention, 64, heads, shape=(8, 64))
+    _add("layers at every position", lambda: nn.Sequential(
+        linear(16, 64, 1.4, 0.2), nn.ReLU(), nn.LayerNorm(64), linear(64, 10)
+    ), shape=(6, 16))  # fmt: skip
+
+
+def _tokens(rows: int, length: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(5).integers(0, rows, (16, length))
+
+
+class _BagOfWords(nn.Module):
+    """The mean of rows of a table, and two layers."""
+
+    def __init__(self, activation: type[nn.Module]) -> None:
+        self.table, self.activation = nn.Embedding(20, 32), activation()
+        self.first, self.last = linear(32, 100, 1.4), linear(100, 10)
+
+    def forward(self, x: Any) -> Any:
+        """(n, length) tokens to (n, 10)."""
+        return self.last(self.activation(self.first(self.table(x).mean(1))))
+
+
+class _Attention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v, and a layer behind it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        self.heads = heads
+        self.qkv, self.last = linear(width, 3 * width), linear(width, width)
+
+    def forward(self, x: Any) -> Any:
+        """(n, length, width) to the same."""
+        n, length, width = x.shape
+        shape = (n, length, self.heads, width // self.heads)
+        q, k, v = (h.reshape(shape).transpose(1, 2) for h in self.qkv(x).chunk(3, -1))
+        p = ((q @ k.transpose(-1, -2)) / (width // self.heads) ** 0.5).softmax(-1)
+        return self.last((p @ v).transpose(1, 2).reshape(n, length, width))
+
+
 def _padded(activation: str, mode: str) -> nn.Module:
     phi = activation_module(activation)
     options: dict[str, Any] = {"padding": 1, "padding_mode": mode}
@@ -217,13 +273,14 @@ def _orthogonal() -> nn.Module:
     return images(layers[0], nn.Tanh(), layers[1], nn.Tanh(), features=32 * 4)
 
 
-for _part in (_activations, _initialisers, _depths, _norms, _joins, _convolutions):
+for _part in (_activations, _initialisers, _depths, _norms, _joins, _convolutions, _sequences):
     _part()
 
 SMALL = (
     "gelu", "sigmoid", "tanh, orthogonal", "torch's defaults", "loaded first layer",
     "relu, depth 5, width 16", "layer norm, relu", "rms norm, tanh", "batch norm, relu",
     "batch norm, evaluation", "dropout", "residual, tanh", "pre-norm", "convolutions, reflect",
-    "convolutions, groups", "max pooling", "autoencoder",
+    "convolutions, groups", "max pooling", "autoencoder", "bag of words, mean", "softmax",
+    "attention, heads 4",
 )  # fmt: skip
 """The fixed part that tests run."""

@@ -72,3 +72,12 @@ def test_what_is_refused() -> None:
     ):
         with pytest.raises(ArgumentError):
             make()
+
+
+def test_a_table_drawn_anew_keeps_its_padding_at_zero() -> None:
+    table = nn.Embedding(5, 4, padding_idx=2)
+    law = table.weight.law
+    assert law is not None
+    assert (law.family, law.mean, law.variance) == ("normal", 0.0, 1.0)
+    drawn = law.draw(np.random.default_rng(0), table.weight.shape)
+    assert [bool(row.any()) for row in drawn] == [True, True, False, True, True]

@@ -114,4 +114,6 @@ def test_names() -> None:
     assert TABLE["standardize"].whole
     assert TABLE["unit_rms"].whole
     assert not TABLE["affine"].whole
-    assert not TABLE["softmax"].whole
+    assert TABLE["softmax"].whole
+    assert TABLE["log_softmax"].whole
+    assert not TABLE["cross_entropy"].whole

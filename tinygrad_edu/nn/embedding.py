@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from tinygrad_edu.graph.axes import whole
@@ -11,7 +14,7 @@ from tinygrad_edu.graph.functions import as_tensor, where
 from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn import init
 from tinygrad_edu.nn.module import Module
-from tinygrad_edu.nn.parameter import Parameter
+from tinygrad_edu.nn.parameter import Draw, Parameter
 
 
 def embedding(input: Operand, weight: Operand, padding_idx: int | None = None) -> Tensor:
@@ -50,6 +53,17 @@ def _row(name: str, padding_idx: int, rows: int) -> int:
     return row % rows
 
 
+def _without(draw: Draw, row: int) -> Draw:
+    """The same draws with one row of zeros."""
+
+    def drawn(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        values = draw(generator, shape)
+        values[row] = 0
+        return values
+
+    return drawn
+
+
 class Embedding(Module):
     """A table of `num_embeddings` vectors that are looked up by number.
 
@@ -86,10 +100,12 @@ class Embedding(Module):
     def reset_parameters(self) -> None:
         """Draw the table anew."""
         init.normal_(self.weight)
-        if self.padding_idx is not None:
+        law = self.weight.law
+        if self.padding_idx is not None and law is not None:
             values = self.weight.node.data.copy()
             values[self.padding_idx] = 0
             self.weight.node.assign(values)
+            self.weight.law = replace(law, draw=_without(law.draw, self.padding_idx))
 
     def forward(self, x: Operand) -> Tensor:
         """(...) whole numbers to (..., embedding_dim)."""

@@ -149,6 +149,7 @@ def _softmax_along(m: Reader, t: Any, y: Any, axis: int) -> Any:
 @fused(
     definition=composite.softmax,
     shape=lambda x, axis: x.shape,
+    whole=True,
     pull=lambda m, g, y, xs, wanted, axis: [_softmax_along(m, g, y, axis)],
     push=lambda m, ts, y, xs, axis: _softmax_along(m, ts[0], y, axis),
     pull_arrays=_pull_softmax_arrays,
@@ -165,6 +166,7 @@ def softmax(x, axis):
 @fused(
     definition=composite.log_softmax,
     shape=lambda x, axis: x.shape,
+    whole=True,
     pull=lambda m, g, y, xs, wanted, axis: [g - m.exp(y) * m.sum(g, axes=(axis,), keepdims=True)],
     push=lambda m, ts, y, xs, axis: ts[0] - m.sum(m.exp(y) * ts[0], axes=(axis,), keepdims=True),
     compiled=True,

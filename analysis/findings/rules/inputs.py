@@ -103,5 +103,5 @@ def unequal_features(subject: Subject) -> Iterator[Found]:
 
 def _features(subject: Subject) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     """The data as rows of features; a mean over one example says nothing."""
-    data = subject.propagation.source.data
-    return None if data is None or len(data) < 2 else data.reshape(len(data), -1)
+    source, data = subject.propagation.source, subject.propagation.source.data
+    return None if data is None or source.tokens or len(data) < 2 else data.reshape(len(data), -1)

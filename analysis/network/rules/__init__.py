@@ -7,11 +7,13 @@ from analysis.network.rules import (
     dropout,
     elementwise,
     joins,
+    known,
     layout,
     linear,
     norm,
     pool,
     slopes,
+    softmax,
 )
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "dropout",
     "elementwise",
     "joins",
+    "known",
     "layout",
     "linear",
     "norm",
     "pool",
     "slopes",
+    "softmax",
 ]

@@ -21,9 +21,10 @@ from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.elements import Element
 from analysis.network.fields import LARGEST, across, correlated, pairs_of, remember
+from analysis.network.layouts import is_image
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.response import linear
-from analysis.network.roots import DataRoot, GaussianRoot, at_places
+from analysis.network.roots import DataRoot, GaussianRoot, Root, at_places
 from analysis.network.sources import Form, fresh
 from analysis.network.squares import of_reached, remember_taps
 from tinygrad_edu.graph.node import Node
@@ -167,13 +168,20 @@ def placed(node: Node, x: Signal) -> Signal | None:
     channels, *positions = node.shape[1:]
     places = int(np.prod(positions))
     if x.places == places and x.units == channels:
-        return x
+        return x if is_image(x, node.shape) else None
     if x.places != 1 or x.units != channels * places or x.element is None:
         return None
     root = x.element.root
     if root is not None and not isinstance(root, DataRoot | GaussianRoot):
         return None
     there = None if root is None else root.placed(places)
+    return spread_out(x, there, places, channels)
+
+
+def spread_out(x: Signal, there: Root | None, places: int, units: int) -> Signal:
+    """Units that share one law, some of them now at each of some places; `there` is the variable
+    by places."""
+    assert x.element is not None
     element = Element(at_places(x.element.form, places), there, x.element.index)
     mean, second, fourth = element.moments()
     repeated: dict[str, Any] = {name: np.repeat(getattr(x, name), places) for name in FIELDS[3:]}
@@ -183,7 +191,7 @@ def placed(node: Node, x: Signal) -> Signal | None:
         second=second,
         fourth=fourth,
         **repeated,
-        units=channels,
+        units=units,
         places=places,
         element=element,
         partner=None if x.partner is None or x.fixed else np.repeat(x.partner, places),
@@ -318,10 +326,7 @@ def convolution_backward(
     )
     if inputs.gaussian:
         passed = behind.through(linear(inputs.second), inputs, passed)
-    result = source(second, np.zeros_like(second), passed)
-    if x.places != inputs.places:
-        result = merged_places(result, inputs.places)
-    return [result, None]
+    return [source(second, np.zeros_like(second), passed), None]
 
 
 def merged_places(cotangent: Cotangent, places: int) -> Cotangent:

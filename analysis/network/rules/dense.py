@@ -15,19 +15,15 @@ from analysis.network.elements import Element, mixed, summed
 from analysis.network.records import Array, Signal, Weight, one_a_unit
 from analysis.network.registry import register
 from analysis.network.roots import DataRoot
+from analysis.network.rules.scores import product
+from analysis.network.rules.steps import by_step, fields_of
 from analysis.network.rules.units import by_unit
 from analysis.network.scatter import remember_scatter
-from analysis.network.sources import Form, fresh
+from analysis.network.sources import Form, Key, fresh
 from analysis.network.squares import of_average
 from tinygrad_edu.graph.node import Node
 
 ahead.WHOLE.add("matmul")
-
-
-_ATTENTION = (
-    "a product of two signals, as attention has them: its terms depend on each other through the "
-    "input that both are made of"
-)
 
 
 @register(ahead.RULES, "matmul")
@@ -35,10 +31,14 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """x @ W: the sum of fan_in independent products, second moment n Var(W) E[x^2]
     (dense-forward); a mean of W adds n E[W] E[x] and what all units share of the inputs' sum."""
     x, w = operands
+    if isinstance(x, Signal) and isinstance(w, Signal):
+        return product(node, x, w, context)
     if not isinstance(w, Weight):
-        what = _ATTENTION if isinstance(w, Signal) else "no matrix of weights"
-        raise UnknownSignal(what)
+        raise UnknownSignal("a product with what is no matrix of weights")
     n = node.inputs[0].shape[-1]
+    steps = by_step(node.inputs[0], x) if isinstance(x, Signal) else None
+    if steps is not None and steps.places > 1:
+        return _at_steps(node, steps, w, context)
     inputs = gathered(x, n, node.inputs[0].shape, context)
     if inputs is None:
         raise UnknownSignal("the layout of this product's input is not followed")
@@ -46,6 +46,17 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if w.values is not None:
         return loaded(node, inputs, w, units, context)
     return project(node, inputs, w, n, units, context)
+
+
+def _at_steps(node: Node, x: Signal, w: Weight, context: Context) -> Signal | None:
+    """A dense layer at every position of a sequence."""
+    context.notes["steps", context.at(node)] = x
+    if w.values is not None:
+        return loaded(node, x, w, node.shape[-1], context)
+    z = project(node, x, w, x.units, node.shape[-1], context)
+    if z is not None and not w.shared:
+        fields_of(z, x, x.units * w.variance, context)
+    return None if z is None else replace(z, layout="b" + "p" * (len(node.shape) - 2) + "u")
 
 
 def gathered(x: Record, n: int, shape: tuple[int, ...], context: Context) -> Signal | None:
@@ -157,7 +168,7 @@ def loaded(node: Node, x: Signal, w: Weight, units: int, context: Context) -> Si
     are independent, as they are behind a layer that was drawn; of data everything is known."""
     matrix = w.values
     assert matrix is not None
-    if matrix.ndim != 2 or units != matrix.shape[1] or x.places > 1:
+    if matrix.ndim != 2 or matrix.shape != (x.units, units):
         raise UnknownSignal(f"{w.name}: the layout of these loaded weights is not followed")
     if x.fixed and x.element is not None and isinstance(x.element.root, DataRoot):
         return _exactly(node, x, matrix, context)
@@ -222,7 +233,8 @@ def offset(node: Node, x: Signal, w: Weight, n: int, context: Context) -> Array:
     if not context.offsets:
         raise UnknownSignal(f"{w.name} has mean {w.mean:g}: too many such layers")
     shared = context.offsets.pop(0)
-    spread = np.sqrt(np.maximum(n * x.variance, 0.0))
+    scatters = 0.0 if x.centred else n * x.variance
+    spread = np.sqrt(np.maximum(scatters, 0.0))
     context.notes[node] = shared
     return np.asarray(w.mean * (n * x.mean + spread * shared))
 
@@ -237,6 +249,9 @@ def _source(node: Node, x: Signal, w: Weight, factor: float, context: Context) -
             own, other = np.sqrt(x.second), np.sqrt(context.partner(x.second))
             context.correlations[key] = x.partner / np.maximum(own * other, 1e-300)
         return Form(zero, {key: np.sqrt(variance)})
+    rows = context.notes.get("looked up", {}).get(w.name, frozenset())
+    if not rows.isdisjoint(x.sources):
+        raise UnknownSignal(f"{w.name}: its own rows are multiplied with it")
     earlier = context.tied.setdefault(w.name, [])
     terms: dict[tuple[int, int], Array] = {}
     left = variance
@@ -298,8 +313,12 @@ def biased(
         raise UnknownSignal(f"{b.name} is shared by units, so they are not independent")
     if b.values is not None and b.variance > 0:
         return by_unit(node, x, np.ones(1), sign * b.values.ravel(), context)
+    return added(x, b, sign, (-1 - _number(b.name, context), 0), context)
+
+
+def added(x: Signal, b: Weight, sign: float, key: Key, context: Context) -> Signal:
+    """Signal + a Gaussian source of its own."""
     mean = np.full_like(x.mean, sign * b.mean)
-    key = (-1 - _number(b.name, context), 0)
     spread = {key: np.full_like(x.mean, sign * np.sqrt(b.variance))} if b.variance else {}
     context.correlations[key] = np.ones_like(x.mean)
     form = Form(mean, spread)
@@ -324,6 +343,7 @@ def biased(
         dead=0.0 if b.variance or b.mean else x.dead,
         alike=0.0 if b.variance else max(x.alike, x.dead),
         centred=x.centred and not b.variance,
+        apart=x.apart and not b.variance,
         excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2
         if b.variance
         else x.excess,

@@ -18,6 +18,7 @@ from analysis.network.response import linear
 from analysis.network.roots import GaussianRoot
 from analysis.network.rules.conv import GRADIENT_FIELDS
 from analysis.network.rules.dense import gathered
+from analysis.network.rules.scores import product_backward
 from analysis.network.rules.units import by_unit_backward
 from tinygrad_edu.graph.node import Node
 
@@ -32,9 +33,16 @@ def dense_backward(
 ) -> list[object]:
     """Through W^T: n_out products add up, and a mean of W adds what all units agree on."""
     x, w = operands
+    if isinstance(x, Signal) and isinstance(w, Signal):
+        return product_backward(node, cotangent, context)
     assert isinstance(x, Signal | Parts)
     assert isinstance(w, Weight)
     n_in, n_out = node.inputs[0].shape[-1], node.shape[-1]
+    steps = context.notes.get(("steps", context.at(node)))
+    if steps is not None and isinstance(x, Signal):
+        if ("units", context.at(node)) in context.notes:
+            cotangent = by_unit_backward(node, cotangent, context)
+        return [transposed(steps, w, n_in, n_out, cotangent, context), None]
     inputs = gathered(x, n_in, node.inputs[0].shape, context)
     assert inputs is not None
     if ("units", context.at(node)) in context.notes:
@@ -79,6 +87,7 @@ def transposed(
         slack=gradient.slack + (_ORTHOGONAL_SLACK / w.orthogonal if w.orthogonal else 0.0),
         blocked=gradient.blocked,
         joined=gradient.joined or bool(w.mean),
+        aligned=gradient.aligned,
         numbers=w.values is not None,
     )
     if w.values is not None and gradient.numbers:

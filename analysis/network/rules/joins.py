@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import numpy as np
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Parts, Record, UnknownSignal
 from analysis.network.elements import Element, mixed, summed
+from analysis.network.fields import pairs_of
 from analysis.network.records import Array, Signal
 from analysis.network.registry import register
 from analysis.network.sources import Form
@@ -85,11 +87,25 @@ def _of_moments(node: Node, a: Signal, b: Signal, context: Context) -> Signal | 
         raise UnknownSignal(UNTRACKED)
     second = a.second + b.second + 2 * both
     # without the skewnesses, or an upper bound (Minkowski); it enters corrections only
+    pairs = None
     if a.sources.isdisjoint(b.sources):
         fourth = a.fourth + 6 * a.second * b.second + b.fourth
+        if a.places > 1:
+            pairs = functools.cache(lambda: _pairs_of_both(a, b, context))
     else:
         fourth = (a.fourth**0.25 + b.fourth**0.25) ** 4
-    return replace(_joined(a, b, a.mean + b.mean, second, fourth), sources=a.sources | b.sources)
+    made = _joined(a, b, a.mean + b.mean, second, fourth)
+    return replace(made, sources=a.sources | b.sources, pairs=pairs)
+
+
+def _pairs_of_both(a: Signal, b: Signal, context: Context) -> Array | None:
+    """E[(a + b)_p (a + b)_q] of independent branches."""
+    first, second = pairs_of(a, context), pairs_of(b, context)
+    if first is None or second is None:
+        return None
+    one, other = (s.mean.reshape(-1, a.places) for s in (a, b))
+    crossed = one[:, :, None] * other[:, None, :]
+    return np.asarray(first + second + crossed + crossed.transpose(0, 2, 1))
 
 
 def _joined(a: Signal, b: Signal, mean: Array, second: Array, fourth: Array) -> Signal:

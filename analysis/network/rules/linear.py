@@ -11,6 +11,7 @@ from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
 from analysis.network.records import Mask, Signal, Weight, one_a_unit
 from analysis.network.registry import register
+from analysis.network.rules.broadcast import alike, by_position
 from analysis.network.rules.dense import biased
 from analysis.network.rules.elementwise import elementwise
 from analysis.network.rules.joins import join
@@ -116,6 +117,7 @@ def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if isinstance(x, float) and isinstance(y, float):
         return x + sign * y
     if isinstance(x, Signal) and isinstance(y, Signal):
+        x, y = alike(node, x, y)
         return join(node, x, y if sign == 1 else scaled(y, -1.0), context)
     first = isinstance(x, Signal)
     signal, other = (x, y) if first else (y, x)
@@ -124,7 +126,10 @@ def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
     signal = signal if first or sign == 1 else scaled(signal, -1.0)
     sign = sign if first else 1.0
     if isinstance(other, Weight):
-        shape = node.inputs[1 if first else 0].shape
+        own, of_other = node.inputs if first else node.inputs[::-1]
+        shape = of_other.shape
+        if sum(size > 1 for size in shape) > 1:
+            return by_position(own, of_other, signal, other, sign, context)
         return biased(node, signal, other, shape, sign, context)
     if isinstance(other, float):
         constant = Weight("a constant", other, 0.0, 1.0)

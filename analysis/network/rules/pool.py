@@ -1,7 +1,7 @@
 """Pooling over windows of positions (average-pooling, max-pooling).
 
-Both need how positions depend on each other. Where they are independent (`Signal.apart`) the law of
-the result follows from that of one position: the largest of k by the k-th power of its distribution
+Both need how positions depend on each other. Where they are independent (`Signal.apart`) its law
+follows from that of one position: the largest of k by the k-th power of its distribution
 function. Elsewhere an average needs the second moments of pairs (`fields`), the largest the joint
 law of a window (`largest`). What is computed of an average of a Gaussian field, or of the largest,
 is followed by its law (`samples`).
@@ -27,9 +27,10 @@ from analysis.network.records import Array, Gradient, Signal
 from analysis.network.registry import register
 from analysis.network.response import Grid
 from analysis.network.roots import Root
-from analysis.network.rules.conv import GRADIENT_FIELDS, Geometry, merged_places, placed
+from analysis.network.rules.conv import GRADIENT_FIELDS, Geometry, placed
 from analysis.network.rules.elementwise import variable
 from analysis.network.rules.largest import Places, largest, members_of, not_gaussian, winning
+from analysis.network.rules.steps import by_step
 from analysis.network.samples import SampledRoot
 from analysis.network.sources import Form, gaussian
 from tinygrad_edu.graph.node import Node
@@ -45,11 +46,9 @@ def pools(*names: str, largest: bool) -> None:
         behind.RULES[name] = _back_maximum if largest else _back_average
 
 
-def _window(node: Node) -> Geometry:
+def _window(node: Node, places: int) -> Geometry:
     if node.op is not None and node.op.name == "sum":  # over all positions: one window
-        inside = node.inputs[0].shape[2:]
-        one, rank = (1,) * len(inside), len(inside)
-        return Geometry(inside, one, inside, one, ((0, 0),) * rank, one)
+        return Geometry((places,), (1,), (places,), (1,), ((0, 0),), (1,))
     return Geometry.of(node, tuple(node.params["kernel"]))
 
 
@@ -57,18 +56,18 @@ def _ready(node: Node, x: Record, context: Context) -> tuple[Signal, Geometry]:
     """The input by positions, if the windows can be followed."""
     if not isinstance(x, Signal):
         raise UnknownSignal("pooling of what is no signal")
-    inputs = placed(node.inputs[0], x)
+    inputs = by_step(node.inputs[0], x) if _over_steps(node) else placed(node.inputs[0], x)
     if inputs is None:
-        raise UnknownSignal("the layout of this pooling's input is not followed")
+        raise UnknownSignal("the layout of what is pooled is not followed")
     context.notes["pooling", context.at(node)] = inputs
-    return inputs, _window(node)
+    return inputs, _window(node, inputs.places)
 
 
 def _averages(x: Signal, geometry: Geometry) -> dict[str, Any]:
     """What windows have, carried over from their positions on average."""
     size = geometry.sizes(len(x.second))
     names = ("second", "shift", "size", "excess")
-    means = {name: geometry.gathered(getattr(x, name)) / size for name in names}
+    means = {n: geometry.gathered(getattr(x, n)) / size for n in names}
     wander = geometry.gathered(np.sqrt(np.maximum(x.fluctuation, 0.0))) / size
     return {**means, "wander": wander}
 
@@ -102,6 +101,8 @@ def _shares(node: Node, geometry: Geometry) -> Array:
     """What each element of a window is multiplied by, a number for each window: the op says it of
     ones, whatever it does about padding."""
     assert node.op is not None
+    if node.op.name == "sum":
+        return np.ones(1)
     ones = np.ones((1, 1, *geometry.inside))
     averages = np.asarray(node.op.forward(ones, **node.params), np.float64).reshape(-1)
     return np.asarray(averages / geometry.sizes(ones.size))
@@ -128,10 +129,20 @@ def _average(node: Node, operands: Sequence[Record], context: Context) -> Record
 @register(ahead.RULES, "sum")
 def _total(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """Over all positions, as x.mean((2, 3)) has it: an average, but for a factor."""
-    rank = len(node.inputs[0].shape)
-    if rank < 3 or sorted(a % rank for a in node.params["axes"]) != list(range(2, rank)):
+    if not _over_steps(node) and _summed_axes(node) != list(range(2, len(node.inputs[0].shape))):
         raise UnknownSignal("a sum over units or examples, which are then no longer independent")
     return _average(node, operands, context)
+
+
+def _summed_axes(node: Node) -> list[int]:
+    return sorted(a % len(node.inputs[0].shape) for a in node.params["axes"])
+
+
+def _over_steps(node: Node) -> bool:
+    """Whether it is a sum over the positions of (n, *positions, units)."""
+    rank = len(node.inputs[0].shape)
+    assert node.op is not None
+    return node.op.name == "sum" and rank > 2 and _summed_axes(node) == list(range(1, rank - 1))
 
 
 def _between(x: Signal, context: Context) -> Array:
@@ -222,7 +233,7 @@ def _with_law(node: Node, x: Signal, law: SampledRoot, found: Moments, context: 
     mean, second, fourth, doubt = found
     element = Element(Form(np.zeros_like(mean), {}), law)
     known = {"doubt": doubt, "fourth": fourth, "element": element, "partner": law.partner(0)}
-    pooled = _pooled(x, _window(node), mean, second, **known)
+    pooled = _pooled(x, _window(node, x.places), mean, second, **known)
     context.variables[law] = pooled
     context.notes["law", context.at(node)] = law
     return pooled
@@ -269,13 +280,6 @@ _ON_A_GRID = 1e-3
 # ------------------------------------------------------------------------------ backward
 
 
-def _by_units(node: Node, x: Record, cotangent: Cotangent, context: Context) -> list[Any]:
-    """In the layout that the input came in."""
-    inputs: Signal = context.notes["pooling", context.at(node)]
-    assert isinstance(x, Signal)
-    return [cotangent if x.places == inputs.places else merged_places(cotangent, inputs.places)]
-
-
 def _scattered(
     cotangent: Cotangent, geometry: Geometry, factor: Array, **changed: Any
 ) -> tuple[Array, Array, Gradient]:
@@ -305,10 +309,10 @@ def _back_average(
     """Its share of the gradient to each: the same to all of a window, so they are correlated."""
     if any(c.root is not None for _, c in cotangent.terms.values()):
         cotangent = _averaged(cotangent)
-    geometry = _window(node)
+    geometry = _window(node, context.notes["pooling", context.at(node)].places)
     share = _shares(node, geometry)
     passed = source(*_scattered(cotangent, geometry, share**2, aligned=True))
-    return _by_units(node, operands[0], passed, context)
+    return [passed]
 
 
 def _averaged(cotangent: Cotangent) -> Cotangent:
@@ -326,7 +330,7 @@ def _back_maximum(
     if any(c.root is not None for _, c in cotangent.terms.values()) and np.any(cotangent.pair()):
         raise UnknownCotangent("max pooling below weights that have a mean")
     root, won, values = _winners(node, context)
-    geometry = _window(node)
+    geometry = _window(node, context.notes["pooling", context.at(node)].places)
     members, _ = members_of(geometry)
     one = np.ones(len(members))
     second, pair, gradient = _scattered(cotangent, geometry, one)
@@ -335,7 +339,7 @@ def _back_maximum(
     # the mean is that of 0 or 1 where d is a number; else only the square is asked for
     passed = source(second, pair, gradient).by_slope(root, np.minimum(share, np.sqrt(share)), share)
     sure = replace(gradient, size=gradient.size + _surplus(root, won, members, geometry))
-    return _by_units(node, operands[0], passed.with_gradient(sure), context)
+    return [passed.with_gradient(sure)]
 
 
 def _surplus(root: Root, won: Array, members: Places, geometry: Geometry) -> Array:
@@ -357,7 +361,7 @@ def _winners(node: Node, context: Context) -> tuple[Root, Array, Array]:
         root, index, x, chance = context.notes["largest", key]
         grid = whole_grid(root)
         one = np.stack([np.interp(row, x, chance) for row in grid.x])
-        members, _ = members_of(_window(node))
+        members, _ = members_of(_window(node, inputs.places))
         won = one.reshape(-1, inputs.places, one.shape[1])[:, members]
     else:
         window, root, index = context.notes["windows", key]

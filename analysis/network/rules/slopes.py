@@ -22,11 +22,12 @@ from analysis.network.program import partial_of
 from analysis.network.records import Array, Mask, Signal, Weight
 from analysis.network.registry import register
 from analysis.network.roots import Root
+from analysis.network.rules.broadcast import alike, over_examples
 from analysis.network.rules.dense_backward import through_bias
 from analysis.network.rules.dropout import dropped_backward
 from analysis.network.rules.gates import along_gates
 from analysis.network.rules.layout import units_taken
-from analysis.network.rules.positions import moved_backward, taken_axis
+from analysis.network.rules.positions import moved_backward, put_back, taken_axis
 from analysis.network.rules.units import by_unit_backward
 from tinygrad_edu.graph.node import Node
 from tinygrad_edu.ops.kinds import Elementwise
@@ -160,7 +161,10 @@ def add_backward(
     x, y = operands
     signs = (1.0, 1.0 if node.op.name == "add" else -1.0)
     if isinstance(x, Signal) and isinstance(y, Signal):
-        first, second = (_beside(cotangent, a, b) for a, b in ((x, y), (y, x)))
+        a, b = alike(node, x, y)
+        first, second = _beside(cotangent, a, b), _beside(cotangent, b, a)
+        first = over_examples(node.inputs[0], x, first, context)
+        second = over_examples(node.inputs[1], y, second, context)
         return [first, second.times(-1.0) if signs[1] < 0 else second]
     position = 0 if isinstance(x, Signal) else 1
     signal, other = operands[position], operands[1 - position]
@@ -208,11 +212,14 @@ def sliced_backward(
     Slices of different units do not meet; where the same units are taken twice, what arrives must
     be uncorrelated."""
     x = operands[0]
-    assert isinstance(x, Signal)
+    if not isinstance(x, Signal):  # a table
+        return [None] * len(operands)
+    if ("picked", context.at(node)) in context.notes:
+        return [put_back(node, cotangent, context)]
     axis = taken_axis(node)
     if axis is not None:
-        return [moved_backward(node, x, axis, cotangent, context), None]
-    span = units_taken(node)
+        return [moved_backward(node, axis, cotangent, context), None]
+    span = units_taken(node, x)
     assert span is not None
     taken = context.notes.setdefault(("taken", node.inputs[0]), [])
     for other, terms in taken:
