@@ -1,7 +1,8 @@
-"""What every test shares: the Hypothesis profile, and the peers as fixtures."""
+"""What tests share: the Hypothesis profile, the peers as fixtures, a tape of small pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -52,3 +53,15 @@ def sklearn() -> ModuleType:
     """scikit-learn, with its submodule ``datasets``."""
     import_peer("sklearn.datasets")
     return import_peer("sklearn")
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pages of 16 records, so that anything crosses from one to the next."""
+    from tinygrad_edu.graph import tape
+
+    monkeypatch.setattr(tape, "PAGE_SIZE", 16)
+    tape.turn(tape.page)
+    yield
+    monkeypatch.undo()
+    tape.turn(tape.page)

@@ -17,13 +17,7 @@ import pytest
 import tinygrad_edu as tg
 from tests.ops.samples import RULES
 from tinygrad_edu import errors
-from tinygrad_edu.errors import (
-    ArgumentError,
-    DTypeError,
-    IndexingError,
-    ShapeError,
-    TinygradError,
-)
+from tinygrad_edu.errors import ArgumentError, DTypeError, IndexingError, ShapeError, TinygradError
 from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.graph.tensor import abstract
 from tinygrad_edu.ops import TABLE

@@ -13,6 +13,7 @@ from analysis.palette import INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     from analysis.dynamics.maps import Maps
     from analysis.dynamics.phase import Phase
@@ -87,8 +88,6 @@ def _colour(drawn: Figure, axes: Axes, diagram: Phase) -> None:
 
 def _edge(axes: Axes, diagram: Phase) -> None:
     """The line chi_1 = 1, and the names of both sides."""
-    from matplotlib.patheffects import withStroke
-
     exponents = _exponents(diagram)
     low, high = exponents.min(), exponents.max()
     if low < 0 < high:
@@ -101,8 +100,14 @@ def _edge(axes: Axes, diagram: Phase) -> None:
         if inside.mean() > 0.05:
             rows, columns = np.nonzero(inside)
             where = (diagram.sigma_w2[columns].mean(), diagram.sigma_b2[rows].mean())
-            written = axes.text(*where, name, ha="center", color=INK, fontsize="large")
-            written.set_path_effects([withStroke(linewidth=4, foreground="#ffffffb0")])
+            _legible(axes.text(*where, name, ha="center", color=INK, fontsize="large"))
+
+
+def _legible(written: Text) -> None:
+    """Put light behind letters that stand on a dark colour."""
+    from matplotlib.patheffects import withStroke
+
+    written.set_path_effects([withStroke(linewidth=4, foreground="#ffffffb0")])
 
 
 def _boundary(axes: Axes, maps: Maps) -> None:
@@ -130,4 +135,4 @@ def _schemes(axes: Axes, diagram: Phase) -> None:
     for place, name in _SCHEMES.items():
         if low < place < high and diagram.sigma_b2[0] < 1e-9:
             axes.plot(place, 0, "o", color=INK, markersize=6, clip_on=False, zorder=5)
-            axes.annotate(name, (place, 0), (6, 5), textcoords="offset points", color=INK)
+            _legible(axes.annotate(name, (place, 0), (6, 5), textcoords="offset points", color=INK))

@@ -11,14 +11,13 @@ is never differentiated more than its own rule is, and kinks need no care:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Function = Callable[[Array], Array]
 
 _REACH = 10.0
 """Panels end at 10 standard deviations: what lies beyond has weight 2e-23."""
@@ -65,14 +64,6 @@ class Response:
         which stands for 0, lets through."""
         value = {1: self.mean, 2: self.second, 4: self.fourth}[order]
         return np.where(np.abs(value) <= (100 * SMALLEST) ** (order / 2), 0.0, value)
-
-
-def respond(phi: Function, derivative: Function, q: Array, kinks: Sequence[float] = ()) -> Response:
-    """The response of `phi` to N(0, q). `q` is one-dimensional and not negative; where it is 0
-    the limits are taken, as a variance far below every scale of the function."""
-    grid = Grid.gaussian(np.zeros_like(np.asarray(q, np.float64)), q, kinks)
-    off = not (np.any(phi(NOT_POSITIVE)) or np.any(derivative(NOT_POSITIVE)))
-    return expectations(phi(grid.x), derivative(grid.x), grid, off)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tests.ops.own import OWN
-from tests.ops.samples import STRUCTURE
+from tests.ops.structure import STRUCTURE
 from tinygrad_edu.compiler.looped import space_of
 from tinygrad_edu.compiler.plan import build
 from tinygrad_edu.compiler.program import Program
@@ -54,11 +54,14 @@ def test_the_space_of_a_key() -> None:
 
 # ------------------------------------------------------------------------------ what remains
 
-LEFT = {"avg_pool", "avg_pool_input", "random"}
+LEFT = {"random"}
 """Ops that a compiled step calls NumPy for, or a Numba kernel by way of Python. Besides these only
-integers to the power of integers, products that broadcast in part, and what `WINDOWED` names."""
+integers to powers that are no constants, products that broadcast in part, and what `WINDOWED`
+names."""
 
 WINDOWED = {
+    "avg_pool",
+    "avg_pool_input",
     "convolution",
     "convolution_input",
     "convolution_weight",
@@ -99,3 +102,21 @@ def test_explain_counts_what_is_left_to_numpy() -> None:
     step = tg.compile(lambda x: x.cumsum(0).sin())
     step(tg.ones(3))
     assert "NumPy" not in str(tg.explain(step))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("n", [-2, -1, 0, 1, 2, 3, 4, 5, 11])
+def test_whole_powers(dtype: Any, n: int) -> None:
+    """Within two units in the last place, as `tests/kernels/test_whole_powers.py` has it, of what
+    is within one itself; integers to the bit."""
+    if n < 0 and np.dtype(dtype).kind == "i":
+        return  # refused
+    x = np.random.default_rng(0).integers(1, 9, 50).astype(dtype) * dtype(-1)
+    step = tg.compile(lambda x: x**n)
+    found, expected = step(x).numpy(), (tg.tensor(x) ** n).numpy()
+    assert found.dtype == expected.dtype
+    if found.dtype.kind == "i":
+        np.testing.assert_array_equal(found, expected)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=3 * np.finfo(dtype).eps)
+    assert ("NumPy" in str(tg.explain(step))) == (found.dtype.kind == "i" and n == 0)

@@ -40,6 +40,25 @@ def test_pools(name: str, data: st.DataObject) -> None:
     np.testing.assert_array_equal(found, TABLE[name].forward(*sample.xs, **sample.params))
 
 
+@pytest.mark.parametrize("name", ["avg_pool", "avg_pool_input"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
+def test_averages(name: str, data: st.DataObject, dtype: Any) -> None:
+    """Of whole numbers: sums are exact, and a division by way of the inverse rounds twice. (The
+    divisors of a transpose are rounded before the sum over up to nine windows.)"""
+    sample = data.draw(SLIDING[name].samples)
+    xs = tuple(np.round(x).astype(dtype) for x in sample.xs)
+    sample = Sample(xs, sample.params)
+    plan = build(program(name, sample))
+    (found,) = plan.run(list(xs))
+    expected = TABLE[name].forward(*xs, **sample.params)
+    scale = np.abs(expected).max(initial=0) + np.abs(xs[0]).max(initial=0)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=9 * 2 * np.finfo(dtype).eps * scale)
+    if expected.size and xs[0].size and xs[0].ndim > len(sample.params["kernel"]):
+        assert all(i.is_native for i in plan.instructions)
+
+
 @st.composite
 def layers(draw: Any) -> tuple[dict[str, Any], Array, Array, Array]:
     """A convolution with as many channels as vectors have lanes; x, w and y of whole numbers, so
@@ -86,8 +105,13 @@ SAME: dict[str, Any] = {
 }  # fmt: skip
 
 
+MEAN = {"kernel": (2, 2), "stride": (1, 2), "padding": ((1, 1), (0, 0)), "count_padding": False,
+        "divisor": 4}  # fmt: skip
+
+
 def step(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
-    """A convolution and a pooling, and derivatives of half the sum of squares of that."""
+    """A convolution, a pooling, and derivatives of half the sum of squares of that; and a mean of
+    the convolution, and its transpose."""
     y = apply(TABLE["convolution"], x, w, **SAME)
     pooled = apply(TABLE["max_pool"], y, **POOL)
     positions = apply(TABLE["max_pool_positions"], y, **POOL)
@@ -96,7 +120,9 @@ def step(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
     g = g.reshape(y.shape)
     by_input = apply(TABLE["convolution_input"], g, w, size=x.shape[2:], **SAME)
     by_weight = apply(TABLE["convolution_weight"], x, g, kernel=w.shape[2:], **SAME)
-    return pooled, by_input, by_weight
+    mean = apply(TABLE["avg_pool"], y, **MEAN)
+    spread = apply(TABLE["avg_pool_input"], mean, size=y.shape[2:], **MEAN)
+    return pooled, by_input, by_weight, mean, spread
 
 
 @pytest.mark.parametrize("threads", [2, 3])

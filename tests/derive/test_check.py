@@ -10,17 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_edu as tg
+from tests.derive.functions import leaf
 from tests.ops.cases import CASES
 from tests.ops.checks import influential
 from tinygrad_edu.derive.autograd import Function, gradcheck, gradgradcheck
 from tinygrad_edu.errors import ArgumentError, DTypeError, GradcheckError, KinkError
 from tinygrad_edu.graph.reader import apply
 from tinygrad_edu.ops import TABLE
-
-
-def leaf(data: Any) -> Any:
-    return tg.tensor(data, dtype="float64", requires_grad=True)
-
 
 X = [[0.5, -1.0], [2.0, 0.25]]
 

@@ -4,87 +4,18 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_edu as tg
+from tests.derive.functions import Exp, InNumPy, Scale, WithoutJvp, X, function, leaf
 from tinygrad_edu import func
 from tinygrad_edu.derive.autograd import Function, grad, gradcheck, gradgradcheck
-from tinygrad_edu.errors import (
-    DTypeError,
-    GradientError,
-    NoDerivativeError,
-    ShapeError,
-    StaleStorageError,
-    TraceError,
-)
+from tinygrad_edu.errors import NoDerivativeError, TraceError
 from tinygrad_edu.graph.tensor import abstract
 from tinygrad_edu.ops import TABLE
-
-X = np.array([0.5, -1.0, 2.0])
-
-
-def leaf(data: Any = X) -> Any:
-    return tg.tensor(data, dtype="float64", requires_grad=True)
-
-
-class Exp(Function):
-    """Saves its result."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        y = x.exp()
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        return g * y
-
-
-class Scale(Function):
-    """Takes a number besides, and saves an argument; several results, one of them no float."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, n: int, y: Any = None) -> Any:
-        ctx.n = n
-        ctx.save_for_backward(x, None, y)
-        return x**n, (x * n).to("float32"), (x > 0)
-
-    @staticmethod
-    def backward(ctx: Any, power: Any, linear: Any, mask: Any) -> Any:
-        x, nothing, _ = ctx.saved_tensors
-        assert nothing is None
-        assert mask.dtype == np.bool_
-        return power * ctx.n * x ** (ctx.n - 1) + linear.double() * ctx.n, None, None
-
-
-class InNumPy(Function):
-    """sin, in NumPy, with both derivatives."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        ctx.save_for_backward(x)
-        return tg.tensor(np.sin(x.numpy()))
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return tg.tensor(np.cos(x.detach().numpy()) * g.detach().numpy())
-
-    @staticmethod
-    def jvp(ctx: Any, t: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return tg.tensor(np.cos(x.detach().numpy()) * t.detach().numpy())
-
-
-class WithoutJvp(InNumPy):
-    jvp = None
-
 
 # ------------------------------------------------------------------------------ gradients
 
@@ -384,75 +315,3 @@ def test_a_trace_can_be_run() -> None:
 def test_values_are_not_to_be_had_in_a_trace() -> None:
     with pytest.raises(TraceError, match="numpy"):
         InNumPy.apply(abstract((3,), np.float64))
-
-
-# ------------------------------------------------------------------------------ misuse
-
-
-def function(forward: Any = None, backward: Any = None, jvp: Any = None) -> type[Function]:
-    """A Function of these methods, of one argument."""
-    methods = {"forward": forward or (lambda ctx, x: x * 1), "backward": backward, "jvp": jvp}
-    return type("Odd", (Function,), {k: staticmethod(f) for k, f in methods.items() if f})
-
-
-def pull(backward: Any, *args: Any) -> Callable[[], Any]:
-    odd = function(lambda ctx, x, *args: x * 1, backward)
-    return lambda: odd.apply(leaf(), *args).sum().backward()
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        (pull(lambda ctx, g: (g, g)), GradientError, "Odd: backward returned 2.*for the 1"),
-        (pull(lambda ctx, g: g, 7), GradientError, "returned 1 gradients for the 2"),
-        (pull(lambda ctx, g: (g, g), 7), GradientError, "argument 1, which is no Tensor"),
-        (pull(lambda ctx, g: g.numpy()), DTypeError, "gradient of argument 0.*not ndarray"),
-        (pull(lambda ctx, g: g[:2]), ShapeError, r"gradient of argument 0.*\(2,\).*\(3,\)"),
-        (pull(None), NoDerivativeError, r"Odd: defines no backward\(ctx"),
-        (
-            lambda: function(lambda ctx, x: 1.0).apply(leaf()),
-            DTypeError,
-            "forward must return.*float",
-        ),
-        (lambda: function(lambda ctx, x: [x]).apply(leaf()), DTypeError, "tuple of them, not list"),
-        (
-            lambda: function(lambda ctx, x: ctx.save_for_backward(3)).apply(leaf()),
-            DTypeError,
-            r"Odd: save_for_backward takes.*int.*ctx\.n = n",
-        ),
-        (
-            lambda: func.jvp(function(jvp=lambda ctx, t: (t, t)).apply, (X,), (X,)),
-            GradientError,
-            "jvp returned 2 tangents for the 1",
-        ),
-        (
-            lambda: func.jvp(function(jvp=lambda ctx, t: t[:2]).apply, (X,), (X,)),
-            ShapeError,
-            r"tangent of result 0.*\(2,\).*\(3,\)",
-        ),
-        (lambda: Function.apply(leaf()), NotImplementedError, "forward"),
-    ],
-)
-def test_misuse(call: Callable[[], Any], error: type[Exception], text: str) -> None:
-    with pytest.raises(error, match=text):
-        call()
-
-
-def test_extra_nones_are_allowed() -> None:
-    pull(lambda ctx, g: (g, None, None))()
-
-
-def test_errors_of_the_author_come_through_as_they_are() -> None:
-    def forward(ctx: Any, x: Any) -> Any:
-        raise ValueError("mine")
-
-    with pytest.raises(ValueError, match=r"^mine$"):
-        function(forward).apply(leaf())
-
-
-def test_saved_tensors_that_changed_are_refused() -> None:
-    x = leaf()
-    y = Scale.apply(x, 2)[0]
-    x.data = tg.tensor(2 * X)
-    with pytest.raises(StaleStorageError, match="Scale: operand 0"):
-        y.sum().backward()

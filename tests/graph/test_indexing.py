@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_edu as tg
-from tests.ops.samples import arrays, keys, seeds, shapes
+from tests.ops.samples import arrays, seeds, shapes
+from tests.ops.structure import keys
 from tinygrad_edu.errors import IndexingError, InPlaceError, ShapeError, TraceError
 from tinygrad_edu.graph.tensor import abstract
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_edu as tg
-from tests.ops.samples import Array, order_of, orders, relayout, seeds, shapes
+from tests.ops.samples import Array, relayout, seeds, shapes
+from tests.ops.structure import order_of, orders
 from tinygrad_edu.errors import ArgumentError, AxisError, ShapeError
 from tinygrad_edu.graph.tensor import abstract
 

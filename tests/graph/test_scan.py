@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tests.graph.linear import check_linear
-from tests.ops.samples import Array, arrays, reductions, seeds, shapes
+from tests.ops.samples import Array, arrays, seeds, shapes
+from tests.ops.structure import reductions
 from tinygrad_edu.errors import AxisError
 from tinygrad_edu.graph.tensor import abstract
 

@@ -6,7 +6,6 @@ import gc
 import random
 import sys
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,16 +17,6 @@ from tinygrad_edu.graph.modes import no_grad
 from tinygrad_edu.graph.recording import weighted_sum
 from tinygrad_edu.graph.tape import CONSTANT, OPS, SOURCE, Records
 from tinygrad_edu.graph.value import Value
-
-
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pages of 16 records, so that anything crosses from one to the next."""
-    monkeypatch.setattr(tape, "PAGE_SIZE", 16)
-    tape.turn(tape.page)
-    yield
-    monkeypatch.undo()
-    tape.turn(tape.page)
 
 
 def living_records() -> int:

@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.ops.samples import (
-    RULES,
-    STRUCTURE,
-    Array,
-    Case,
-    Sample,
-    arrays,
-    reductions,
-    seeds,
-    shapes,
-)
+from tests.ops.samples import RULES, Array, Case, Sample, arrays, seeds, shapes
 from tests.ops.sliding import BIASED, SLIDING
+from tests.ops.structure import STRUCTURE, reductions
 
 
 @st.composite

@@ -7,40 +7,9 @@ functions take a namespace `m`, so that `test_edges.py` runs them on this engine
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from math import e, exp, inf, log, log1p, nan, pi, sqrt, tanh
-from typing import Any
 
-Numbers = Any
-"""A number or a (nested) list of them."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A function at a point, its value and its gradient for each operand (the result summed)."""
-
-    name: str
-    function: Callable[..., Any]
-    xs: tuple[Numbers, ...]
-    value: Numbers
-    grads: tuple[Numbers, ...]
-    torch: tuple[Numbers, tuple[Numbers, ...]] | None = None
-    why: str = ""
-
-
-def unary(op: str, x: Numbers, value: Numbers, grad: Numbers, **differ: Any) -> Edge:
-    """An edge of a function of one operand."""
-    return Edge(op, lambda m, x: getattr(m, op)(x), (x,), value, (grad,), **differ)
-
-
-def binary(op: str, a: Numbers, b: Numbers, value: Numbers, *grads: Numbers) -> Edge:
-    """An edge of a function of two operands."""
-    return Edge(op, lambda m, a, b: getattr(m, op)(a, b), (a, b), value, grads)
-
-
-SELU_SCALE = 1.0507009873554805
-SELU_LOWEST = -1.7580993408473766  # -scale * alpha
+from tests.ops.edge import SELU_LOWEST, SELU_SCALE, Edge, binary, unary
 
 KINKS = [
     unary("relu", [-0.0, 0.0, 1e-300], [0, 0, 1e-300], [0, 0, 1]),
@@ -409,7 +378,6 @@ EDGES = KINKS + TIES + PICKS + PRODUCTS + ROUNDINGS + POWERS + ROOTS_OF_SUMS + M
 EDGES += INFINITIES + DIFFERENT
 
 SECOND = [
-    # name, point, second derivative: torch's, by double backward
     ("relu", 0.0, 0),
     ("relu6", 6.0, 0),
     ("abs", 0.0, 0),
@@ -429,4 +397,4 @@ SECOND = [
     ("rsqrt", 1.0, 0.75),
     ("log", 1.0, -1),
 ]
-"""The second derivative by double backward."""
+"""Name, point, and torch's second derivative there by double backward."""

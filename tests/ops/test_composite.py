@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import tinygrad_edu as tg
 from tests.ops.checks import DERIVATIVE_ULPS, STEP, ComplexReader, assert_close, size
-from tests.ops.samples import Array, Sample, reductions, seeds
+from tests.ops.samples import Array, Sample, seeds
+from tests.ops.structure import reductions
 from tinygrad_edu.errors import ArgumentError, ShapeError
 from tinygrad_edu.ops import composite
 from tinygrad_edu.ops.table import array_reader

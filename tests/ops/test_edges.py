@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tests.ops.edges import EDGES, SECOND, Edge
+from tests.ops.edge import Edge
+from tests.ops.edges import EDGES, SECOND
 
 RELATIVE = 1e-12
 """The facts are given to double precision; a function and its derivative are a few roundings."""

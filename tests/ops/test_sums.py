@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ops.checks import assert_close
-from tests.ops.samples import reductions, relayout
+from tests.ops.samples import relayout
+from tests.ops.structure import reductions
 from tinygrad_edu.ops import sums
 
 LENGTHS = [1, 127, 128, 129, 1000, 1024, 1025, 3000]

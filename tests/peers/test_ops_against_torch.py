@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import tinygrad_edu as tg
 from tests.ops.cases import CASES, FUSED
 from tests.ops.checks import DERIVATIVE_ULPS, EPS, directions, influential, size, tensors
-from tests.ops.edges import EDGES, SECOND, Edge
+from tests.ops.edge import Edge
+from tests.ops.edges import EDGES, SECOND
 from tests.ops.own import OWN
 from tests.ops.samples import RULES, Sample, shapes, uniform
 from tests.peers.sliding import SLIDING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn, optim
+from tinygrad_edu.compiler import epoch
 from tinygrad_edu.errors import TinygradError, TraceError, TrainingError
+from tinygrad_edu.train import Probe
 from tinygrad_edu.train import compiled as steps
 from tinygrad_edu.train.history import History
 
@@ -79,9 +82,9 @@ def test_losses_metrics_and_data_sets() -> None:
 
 
 def test_many_steps_a_call_and_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(epoch, "CALL_SECONDS", 1e-9)
     one = fit(True)
-    monkeypatch.setattr(steps, "CALL_SECONDS", 100.0)
+    monkeypatch.setattr(epoch, "CALL_SECONDS", 100.0)
     many = fit(True)
     for name, array in state(one[0]).items():
         np.testing.assert_array_equal(array, state(many[0])[name])
@@ -96,6 +99,22 @@ def test_a_resumed_run_is_the_run(tmp_path: Path) -> None:
     for name, array in state(whole[0]).items():
         np.testing.assert_array_equal(array, state(resumed[0])[name])
     assert whole[1].loss == resumed[1].loss
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_run_goes_on_in_the_mode_it_was_in(mode: bool, tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    whole = fit(mode, epochs=4)
+    fit(mode, epochs=2, checkpoint=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resumed = fit(None, epochs=3, checkpoint=path, resume=True)
+    assert resumed[1].loss == whole[1].loss[:3]
+    with pytest.warns(UserWarning, match=f"up to rounding, not to the bit; compiled={mode}"):
+        other = fit(not mode, epochs=4, checkpoint=path, resume=True)
+    agree(whole, other)
+    with pytest.warns(UserWarning, match=f"compiled={not mode}"):  # it is in the other mode now
+        fit(mode, epochs=5, checkpoint=path, resume=True)
 
 
 def test_a_loss_that_is_no_number() -> None:
@@ -121,7 +140,7 @@ def test_a_loss_that_is_no_number() -> None:
 
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(epoch, "CALL_SECONDS", 1e-9)
     count = 0
     run = steps.CompiledSteps._call
 
@@ -153,3 +172,78 @@ def test_what_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     fit(True, progress=True)
     assert "epoch 3/3" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ with a probe
+
+
+@pytest.mark.parametrize("compiled", [True, None])
+def test_a_probe(compiled: bool | None) -> None:
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = partial(optim.Adam, lr=0.01)
+    with Probe(model, every=5) as probe:
+        history = tg.train.fit(
+            model, (X, Y), optimizer=optimizer, epochs=3, batch_size=8, compiled=compiled
+        )
+    agree((model, history), fit(False, optimizer=optimizer, schedule=None))
+    assert probe.steps == 21
+    noted = [record.step for record in probe.layer("1")]
+    assert noted == [0, 5, 10, 15, 20]
+    assert all(record.gradient is not None for record in probe.records)
+    probe.plot()
+
+
+def test_a_probe_tells_the_same_as_without_compiling() -> None:
+    found = []
+    for compiled in (True, False):
+        tg.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+        with Probe(model, every=4) as probe:
+            tg.train.fit(model, (X, Y), epochs=3, batch_size=8, compiled=compiled)
+        found.append(probe.records)
+    for one, other in zip(*found, strict=True):
+        assert (one.layer, one.step) == (other.layer, other.step)
+        assert one.activation.variance == pytest.approx(other.activation.variance, rel=1e-4)
+        assert one.gradient is not None
+        assert other.gradient is not None
+        assert one.gradient.rms == pytest.approx(other.gradient.rms, rel=1e-4)
+
+
+def test_compiled_steps_are_noted_seldom_in_the_long_run() -> None:
+    model = nn.Linear(6, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+
+    @tg.compile
+    def step(x: tg.Tensor) -> None:
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+
+    with Probe(model) as probe:
+        for _ in range(3100):
+            step(X)
+    assert [r.step for r in probe.layer("")] == [*range(0, 1000, 100), 1000, 2000, 3000]
+
+
+def test_a_loss_that_is_no_number_at_a_step_that_is_noted() -> None:
+    x = X.copy()
+    x[29] = 1e30
+    found = []
+    for compiled in (True, False):
+        tg.manual_seed(0)
+        model = nn.Linear(6, 1)
+        options: dict[str, Any] = {"batch_size": 4, "compiled": compiled, "seed": 1}
+        sgd = partial(optim.SGD, lr=0.01, momentum=0.9)
+        with Probe(model, every=1) as probe, pytest.raises(TrainingError, match="inf in") as caught:
+            tg.train.fit(model, (x, X[:, :1]), optimizer=sgd, **options)
+        found.append((model, caught.value.history))
+        assert probe.steps >= 2
+    agree(*found)  # type: ignore[arg-type]
+
+
+def test_other_hooks_are_called_at_every_step() -> None:
+    model, calls = nn.Linear(6, 3), []
+    with model.register_forward_hook(lambda *call: calls.append(1)):
+        tg.train.fit(model, (X, Y), epochs=2, batch_size=10)
+    assert len(calls) == 10

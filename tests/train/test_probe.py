@@ -199,7 +199,7 @@ def test_training_is_not_changed_to_the_bit() -> None:
     for every in (None, 1, 3):
         model = network()
         probe = None if every is None else Probe(model, every)
-        # With a hook there fit does not compile, and then the last bit may be another one.
+        # A step that is noted is not run as compiled, and then the last bit may be another one.
         histories.append(fit(model, (X, Y), epochs=2, batch_size=16, compiled=False).loss)
         states.append(state(model))
         if probe is not None:
@@ -288,15 +288,16 @@ def test_the_graph_of_a_noted_step_is_let_go() -> None:
 
 
 def test_nothing_is_left_when_it_is_closed() -> None:
+    during: list[int] = []
     model = network()
     with Probe(model, every=3) as probe:
-        assert hooks(model) == 7
-        for _ in range(2):
-            loss_of(model)
-        assert hooks(model) == 1  # counts steps
-        loss_of(model)
-        assert hooks(model) == 7
+        assert hooks(model) == 2  # they count steps
+        for _ in range(3):
+            with model[4].register_forward_hook(lambda *call: during.append(hooks(model))):
+                loss_of(model)
+            assert hooks(model) == 2
     assert hooks(model) == 0
+    assert during == [8, 3, 3]  # with one a layer, and this one
     before = len(probe.records)
     loss_of(model)
     assert len(probe.records) == before

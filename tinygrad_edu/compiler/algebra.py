@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.compiler import contracted
+from tinygrad_edu.compiler import averaged, contracted
 from tinygrad_edu.compiler.shapes import Shape, reshape, splits_rows, squeezed, swapped
 from tinygrad_edu.compiler.term import Graph, Term
+from tinygrad_edu.kernels.whole_powers import MOST_FACTORS, MOST_INVERSES, product
 from tinygrad_edu.ops.kinds import Elementwise
 from tinygrad_edu.ops.table import TABLE, Op
 
@@ -165,14 +166,17 @@ def _neg(a: Term) -> Term | None:
 
 
 def _pow(x: Term, n: Term) -> Term | None:
-    if x.dtype.kind != "f" or n.number not in (1, 2, 3, -1):
+    """Whole powers are products: of floats a few, of integers, which wrap around, any. (The inverse
+    is taken first, as the product of small numbers is 0 before its inverse is infinite.)"""
+    if n.number is None or n.number != int(n.number) or n.number == 0:
         return None
-    if n.number == -1:
-        return x.graph.apply(TABLE["div"], 1, x)
-    product = x
-    for _ in range(int(n.number) - 1):
-        product = product * x
-    return product
+    power = int(n.number)
+    if x.dtype.kind == "i":
+        return product(x, power) if n.dtype == x.dtype and power > 0 else None
+    if x.dtype.kind != "f" or not -MOST_INVERSES <= power <= MOST_FACTORS:
+        return None
+    found: Term = product(x if power > 0 else x.graph.apply(TABLE["div"], 1, x), abs(power))
+    return found
 
 
 _INT32 = np.dtype(np.int32)
@@ -278,5 +282,6 @@ _RULES: dict[str, Callable[..., Term | None]] = {
     "permute": _permute,
     "cast": _cast,
     "concat": _concat,
+    **averaged.RULES,
     **contracted.RULES,
 }

@@ -13,6 +13,8 @@ import numpy as np
 from tinygrad_edu.compiler import collector
 from tinygrad_edu.compiler.entry import Entry, Results
 from tinygrad_edu.compiler.epoch import Batches, run_epoch
+from tinygrad_edu.compiler.feeds import Source, first_of, leading
+from tinygrad_edu.compiler.observed import in_python, one_in_python
 from tinygrad_edu.compiler.program import Program
 from tinygrad_edu.compiler.tracing.arguments import Key, objects, signature, stand_ins
 from tinygrad_edu.compiler.tracing.host import Live
@@ -127,13 +129,30 @@ class Compiled:
         key = signature(args, kwargs, arrays)
         last = self._last
         if last is not None and last[0] == key and last[1].ready():
-            return last[1].run(arrays)
-        if not self._programs and of_values(self.step, args, kwargs):
+            entry = last[1]
+        elif not self._programs and of_values(self.step, args, kwargs):
             from tinygrad_edu.compiler.values.compiled import CompiledValues
 
             self.values = CompiledValues(self.step)
             return self.values(args, kwargs)
-        return self.entry(key, args, kwargs).run(arrays)
+        else:
+            entry = self.entry(key, args, kwargs)
+        for observer, passes in entry.observers.items():
+            if observer.until_next < passes:
+                return in_python(self.step, entry, args, kwargs)
+        return entry.run(arrays)
+
+    def run_many(self, entry: Entry, steps: int, sources: Sequence[Source]) -> tuple[int, Any]:
+        """So many next steps by a program that is ready, or fewer: one that somebody wants to see
+        is run alone. `sources` as in `plan.run_many`.
+
+        Returns:
+            How many steps were taken, and the result as of `Entry.run_many`.
+        """
+        together = entry.unobserved(steps) if entry.observers else steps
+        if together:
+            return together, entry.run_many(together, [leading(s, together) for s in sources])
+        return 1, one_in_python(self.step, entry, [first_of(source) for source in sources])
 
     def epoch(self, *data: Any, batch_size: int, order: Any = None, drop_last: bool = False) -> Any:
         """One step for each batch of the data, without Python between them. ::
@@ -158,7 +177,7 @@ class Compiled:
             IndexingError: A row number that the data do not have.
             TraceError: As when called.
         """
-        return run_epoch(self.entry_for, Batches(data, batch_size, order), drop_last)
+        return run_epoch(self, Batches(data, batch_size, order), drop_last)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """A compiled method: the object is its first argument."""

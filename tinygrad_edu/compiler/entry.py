@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,9 @@ from tinygrad_edu.graph.tensor import make
 OWN_REFERENCES = 4
 """To the tensor of a gradient that nobody else holds: the leaf's, the cell's, a local name, and the
 argument of the function that counts."""
+
+SHORTEST = 1e-9
+"""Seconds that a step takes at least, for a clock that has not moved."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,11 @@ class Entry:
         self.lifted = lifted
         self.results = results
         self.once = tracer.once
+        self.observers = Counter(tracer.observers)
+        """Who looks on, and how many steps of theirs (passes of a model) a call is."""
         self.plan = plan
         self.seconds = 0.0
-        """What a step took when many were run in one call; 0 before that."""
+        """What a step took in the last call of `run_many`; 0 before the first."""
         self._scan = scan
         self._tracer = tracer
         self._host = tracer.host
@@ -250,6 +257,8 @@ class Entry:
             set_random_state((seed, count + self._draws))
         outputs = self.plan.run(self.inputs)
         self._after(slots)
+        for observer, passes in self.observers.items():
+            observer.passed(passes)
         return self.results.of(outputs, slots)
 
     def run_many(self, steps: int, sources: Sequence[Any]) -> Any:
@@ -270,26 +279,42 @@ class Entry:
                     [(seed, count + step * self._draws) for step in range(steps)], np.uint64
                 )
                 set_random_state((seed, count + steps * self._draws))
+        began = time.perf_counter()
         outputs = self.plan.run_many(steps, feeds)
+        self.seconds = max((time.perf_counter() - began) / steps, SHORTEST)
         self._after([_last(x) for x in slots])
+        for observer, passes in self.observers.items():
+            observer.passed(steps * passes)
         return self.results.rebuild(
             outputs[x] if kind == "output" else slots[x] if kind == "number" else x
             for kind, x in self.results.leaves
         )
 
+    def unobserved(self, steps: int) -> int:
+        """How many of so many next calls nobody wants to see, from the next one on."""
+        waits = (observer.until_next // passes for observer, passes in self.observers.items())
+        return min([steps, *waits])
+
     def saved(self) -> Callable[[], None]:
         """What brings the state back to where it is now."""
         arrays = [view.copy() for view in self._views]
-        kept = [(place, dict(place)) for places, _, _ in self._numbers for place in places]
+        finders = [places for places, _, _ in self._tracer.numbers]
+        kept = [(find, [dict(place) for place in find()]) for find in finders]
+        counts = [(observer, observer.steps) for observer in self.observers]
         random = random_state()
 
         def restore() -> None:
-            for view, array in zip(self._views, arrays, strict=True):
+            for cell, view, array in zip(self.lifted.cells, self._views, arrays, strict=True):
                 view[...] = array
-            for place, before in kept:
-                place.update({name: x for name, x in before.items() if np.ndim(x) == 0})
-                for name in place.keys() - before.keys():
-                    del place[name]
+                if not isinstance(cell, GradCell):
+                    cell.write(view)  # a step that was run as Python has put another array there
+            for find, dictionaries in kept:
+                for place, before in zip(find(), dictionaries, strict=True):
+                    place.update({name: x for name, x in before.items() if np.ndim(x) == 0})
+                    for name in place.keys() - before.keys():
+                        del place[name]
+            for observer, count in counts:
+                observer.passed(count - observer.steps)
             set_random_state(random)
             clock.now += 1
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from tinygrad_edu.compiler.entry import Entry
+from tinygrad_edu.compiler.feeds import Source
 from tinygrad_edu.derive.pytree import flatten
 from tinygrad_edu.errors import ArgumentError, ShapeError
 from tinygrad_edu.graph.node import Node
@@ -18,10 +18,15 @@ CALL_SECONDS = 0.1
 """About how long one call of a plan may last: as long as Ctrl-C waits (and `fit`'s progress bar
 stands still)."""
 
-FIRST_CALL = 16
-"""Steps of a program's first call of many, when it is not known how long one takes."""
 
-EntryFor = Callable[..., Entry]
+class Program(Protocol):
+    """What a `tinygrad_edu.compiler.compiled.Compiled` does here."""
+
+    def entry_for(self, *arrays: np.ndarray) -> Entry:
+        """What runs steps on such arrays."""
+
+    def run_many(self, entry: Entry, steps: int, sources: Sequence[Source]) -> tuple[int, Any]:
+        """How many of the steps were run, at least one, and what came of them."""
 
 
 class Batches:
@@ -79,7 +84,7 @@ def _indices(order: Any, length: int) -> np.ndarray:
 # ------------------------------------------------------------------------------ running
 
 
-def run_epoch(entry_for: EntryFor, batches: Batches, drop_last: bool) -> Any:
+def run_epoch(program: Program, batches: Batches, drop_last: bool) -> Any:
     """One call of the step for each batch: see `Compiled.epoch`."""
     rest = 0 if drop_last else batches.rest
     if not batches.full and not rest:
@@ -88,38 +93,36 @@ def run_epoch(entry_for: EntryFor, batches: Batches, drop_last: bool) -> Any:
             "smaller batch_size."
         )
     if rest and batches.full:
-        smaller, whole = (entry_for(*batches.first(k)) for k in (batches.full, 0))
+        smaller, whole = (program.entry_for(*batches.first(k)) for k in (batches.full, 0))
         if smaller.plan.shapes != whole.plan.shapes:
             raise ShapeError(
                 f"epoch: the last batch has {rest} rows, so results of shapes {whole.plan.shapes} "
                 f"and {smaller.plan.shapes} cannot be joined; pass drop_last=True, or a batch_size "
                 f"that divides {batches.length}."
             )
-    pieces = [result for _, result in pieces_of(entry_for, batches, rest > 0)]
+    pieces = [result for _, result in pieces_of(program, batches, rest > 0)]
     return _joined(pieces)
 
 
-def pieces_of(entry_for: EntryFor, batches: Batches, with_rest: bool) -> Iterator[tuple[int, Any]]:
+def pieces_of(program: Program, batches: Batches, with_rest: bool) -> Iterator[tuple[int, Any]]:
     """The number of steps and the results of each call of a plan."""
     start = 0
     while start < batches.full:
-        entry = entry_for(*batches.first(start))
-        steps = min(_at_once(entry), batches.full - start)
-        began = time.perf_counter()
-        result = entry.run_many(steps, batches.sources(start, steps))
-        entry.seconds = (time.perf_counter() - began) / steps
-        yield steps, result
-        start += steps
+        entry = program.entry_for(*batches.first(start))
+        steps = min(at_once(entry), batches.full - start)
+        taken, result = program.run_many(entry, steps, batches.sources(start, steps))
+        yield taken, result
+        start += taken
     if with_rest:
-        entry = entry_for(*batches.first(batches.full))
-        yield 1, entry.run_many(1, batches.sources(batches.full, 1))
+        entry = program.entry_for(*batches.first(batches.full))
+        yield program.run_many(entry, 1, batches.sources(batches.full, 1))
 
 
-def _at_once(entry: Entry) -> int:
-    """How many steps to run in one call of a plan."""
-    if not entry.is_steady:
+def at_once(entry: Entry) -> int:
+    """How many steps to run in one call of a plan: one, if it is not known how long it takes."""
+    if not entry.is_steady or not entry.seconds:
         return 1
-    return max(1, int(CALL_SECONDS / entry.seconds)) if entry.seconds else FIRST_CALL
+    return max(1, int(CALL_SECONDS / entry.seconds))
 
 
 def _joined(pieces: Sequence[Any]) -> Any:

@@ -15,6 +15,22 @@ Source = np.ndarray | tuple[np.ndarray, np.ndarray]
 """An array, or an array and which of its rows."""
 
 
+def steps_of(source: Source) -> int:
+    """How many steps it feeds."""
+    return len(source[1] if isinstance(source, tuple) else source)
+
+
+def first_of(source: Source) -> np.ndarray:
+    """What the first of many steps is fed with."""
+    found: np.ndarray = source[0][source[1][0]] if isinstance(source, tuple) else source[0]
+    return found
+
+
+def leading(source: Source, steps: int) -> Source:
+    """What the first so many steps are fed with."""
+    return (source[0], source[1][:steps]) if isinstance(source, tuple) else source[:steps]
+
+
 def checked(
     x: np.ndarray, t: Term, i: int, leading: tuple[int, ...] = (), skip: int = 0
 ) -> np.ndarray:

@@ -18,7 +18,7 @@ from tinygrad_edu.compiler import windowed
 from tinygrad_edu.compiler.called import OUT, REPORT, SCRATCH, Argument, Call, Shared
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.term import Term
-from tinygrad_edu.kernels import indexed, native, scans
+from tinygrad_edu.kernels import indexed, native, scans, sorting
 from tinygrad_edu.kernels.indexed import INT32, INT64, Walk
 from tinygrad_edu.kernels.lanes import TYPES
 from tinygrad_edu.ops.positions import out_of_range
@@ -59,9 +59,9 @@ def _extreme(t: Term) -> Call | None:
 
 def _argsort(t: Term) -> Call:
     (x,) = t.inputs
-    kernel, spans = scans.sort(x.dtype, t.params["descending"]), _spans(t, x)
+    kernel, spans = sorting.sort(x.dtype, t.params["descending"]), _spans(t, x)
     return Call(
-        ((kernel, (OUT, base(x), *spans, (SCRATCH, 0))),), scratch=scans.sort_bytes(spans[1])
+        ((kernel, (OUT, base(x), *spans, (SCRATCH, 0))),), scratch=sorting.sort_bytes(spans[1])
     )
 
 
@@ -254,6 +254,8 @@ _MAKERS: dict[str, Callable[[Term], Call | None]] = {
     "last_writer": _last_writer,
     "max_pool": windowed.max_pool,
     "max_pool_positions": windowed.max_pool,
+    "avg_pool": windowed.sum_pool,
+    "avg_pool_input": windowed.sum_pool,
     "convolution": windowed.convolution,
     "convolution_input": windowed.convolution,
     "convolution_weight": windowed.convolution,

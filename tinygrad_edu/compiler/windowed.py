@@ -9,9 +9,10 @@ from tinygrad_edu.compiler.called import OUT, SCRATCH, Argument, Call, Shared, s
 from tinygrad_edu.compiler.lower import base
 from tinygrad_edu.compiler.term import Term
 from tinygrad_edu.kernels import llvm, native
-from tinygrad_edu.kernels.convolution import channels, pooled
+from tinygrad_edu.kernels.convolution import channels, pooled, summed
 from tinygrad_edu.kernels.convolution.channel_program import OTHER, RESULT, SOURCE, TABLES
 from tinygrad_edu.kernels.convolution.windows import Windows
+from tinygrad_edu.ops.pooling import mean_windows
 
 
 def max_pool(t: Term) -> Call | None:
@@ -20,7 +21,14 @@ def max_pool(t: Term) -> Call | None:
     windows = Windows(**t.params)
     if len(x.shape) <= len(windows.kernel) or not pooled.suits(x.shape, windows, x.dtype):
         return None
-    job = pooled.job(x.shape, windows, x.dtype, t.name == "max_pool_positions")
+    finds = pooled.POSITIONS if t.name == "max_pool_positions" else pooled.LARGEST
+    return _pooled(t, windows, finds)
+
+
+def _pooled(t: Term, windows: Windows, finds: str) -> Call:
+    """What a kernel finds in the windows."""
+    (x,) = t.inputs
+    job = pooled.job(x.shape, windows, x.dtype, finds)
     planes = job.planes // x.shape[0]
     pace, out = (planes * n for n in (job.plane * x.dtype.itemsize, job.results * t.dtype.itemsize))
 
@@ -31,6 +39,41 @@ def max_pool(t: Term) -> Call | None:
         return Call(((job.kernel, tuple(arguments)),), kept=job)
 
     return shared_call(Shared(x.shape[0], part, (pace,), out))
+
+
+def sum_pool(t: Term) -> Call | None:
+    """The sums of windows or, of what windows have, those of each element."""
+    (x,) = t.inputs
+    spreads = t.name == "avg_pool_input"
+    windows = mean_windows(**{key: t.params[key] for key in ("kernel", "stride", "padding")})
+    shape = t.shape if spreads else x.shape
+    if t.params["divisor"] != 1 or x.dtype not in pooled.REALS:
+        return None  # a mean is a sum and a division: see `averaged`
+    if len(shape) <= len(windows.kernel) or not t.size * x.size:
+        return None
+    gathering = _reaching(windows) if spreads else windows
+    if gathering is not None and pooled.suits(x.shape, gathering, x.dtype):
+        return _pooled(t, gathering, pooled.SUM)
+    job = summed.job(shape, windows, x.dtype, spreads)
+
+    def part(start: int, count: int) -> Call:
+        places = (OUT, start * out), (base(x), start * pace)
+        return Call(((job.kernel, job.arguments(*places, count * planes)),), kept=job)
+
+    planes = job.planes // shape[0]
+    pace, out = (planes * n * x.dtype.itemsize for n in (job.source, job.result))
+    return shared_call(Shared(shape[0], part, (pace,), out))
+
+
+def _reaching(windows: Windows) -> Windows | None:
+    """The windows that each element lies in are a window over these, if they are one step apart."""
+    if set(windows.stride) != {1}:
+        return None
+    padding = tuple(
+        (k - 1 - before, k - 1 - after)
+        for k, (before, after) in zip(windows.kernel, windows.padding, strict=True)
+    )
+    return None if min(map(min, padding)) < 0 else windows._replace(padding=padding)
 
 
 _MOST_CALLS = 1 << 13

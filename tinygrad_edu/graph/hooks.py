@@ -1,11 +1,11 @@
 """What watches gradients pass: functions that a tensor calls during a backward walk, what ends
-them, and the op behind a tensor as `grad_fn`."""
+them, and the op behind a tensor as `grad_fn`; and who looks on while compiled steps run."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from tinygrad_edu.graph.node import Node, clock
 
@@ -51,6 +51,28 @@ def hook_on(node: Node, hook: Callable[[Any], Any]) -> HookHandle:
     registered.on_any += 1
     registered.on_leaves += node.op is None
     return HookHandle(hooks, hook)
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Who counts the steps of a model and wants some of them run as Python, where there are values
+    to see (`tinygrad_edu/train/probe.py`). It tells the trace of a step (`Tracer.observed_by`)."""
+
+    @property
+    def steps(self) -> int:
+        """How many there were."""
+
+    @property
+    def until_next(self) -> int:
+        """Steps that may be taken before one that it wants to see; 0: the next is one."""
+
+    def passed(self, steps: int) -> None:
+        """So many steps were taken that it has not seen; or taken back, by a negative number."""
+
+
+def is_observers(hook: Callable[..., Any]) -> bool:
+    """Whether a hook is a method of an observer."""
+    return isinstance(getattr(hook, "__self__", None), Observer)
 
 
 class GradientFunction:

@@ -14,6 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from tinygrad_edu.kernels import vector_math
+from tinygrad_edu.kernels.whole_powers import MOST_FACTORS, product
 
 BOOL = np.dtype(np.bool_)
 TYPES = {
@@ -284,11 +285,8 @@ class Namespace:
 
     def pow(self, x: Any, n: Any) -> Lanes:
         """x to the power n; a few whole ones that the rule itself names are products."""
-        if isinstance(n, int | float) and n in (1, 2, 3):
-            product = x
-            for _ in range(int(n) - 1):
-                product = product * x
-            return product  # type: ignore[no-any-return]
+        if isinstance(n, int | float) and n in range(1, MOST_FACTORS + 1):
+            return product(x, int(n))  # type: ignore[no-any-return]
         first = _first(x, n)
         return self._function("pow", first, first.new(first.like(_second(x, n))))
 

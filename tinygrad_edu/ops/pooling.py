@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_edu.kernels.convolution.windows import Sides, Sizes, Windows
+from tinygrad_edu.kernels.convolution.windows import Sides, Sizes, Windows, inside
 from tinygrad_edu.ops.dtypes import Spec, int64
 from tinygrad_edu.ops.kinds import Rule, Shape, Written, index, linear
 from tinygrad_edu.ops.silence import silently
@@ -43,8 +43,7 @@ class Line(NamedTuple):
         ahead = (slice(None),) * axis
         for tap in range(self.kernel):
             shift = self.dilation * tap - self.before
-            low = max(-(shift // self.step), 0)
-            high = min((self.size - 1 - shift) // self.step + 1, self.windows)
+            low, high = inside(self.size, self.windows, self.step, shift)
             if low < high:
                 start = self.step * low + shift
                 end = start + self.step * (high - low - 1) + 1
@@ -255,11 +254,12 @@ def _origins(shape: Shape, windows: Windows) -> np.ndarray:
 # ------------------------------------------------------------------------------ the mean
 
 
-def _mean_windows(kernel: Sizes, stride: Sizes, padding: Sides, **counting: Any) -> Windows:
+def mean_windows(kernel: Sizes, stride: Sizes, padding: Sides, **counting: Any) -> Windows:
+    """The windows of a mean, which has no dilation."""
     return Windows(kernel, stride, padding, (1,) * len(kernel))
 
 
-def _divisors(size: Sizes, windows: Windows, count_padding: bool, divisor: int) -> Any:
+def divisors(size: Sizes, windows: Windows, count_padding: bool, divisor: int) -> Any:
     """What the sum of each window is divided by: a number, or an array over the pooled axes."""
     if divisor:
         return divisor
@@ -274,7 +274,7 @@ def _divisors(size: Sizes, windows: Windows, count_padding: bool, divisor: int) 
 
 
 @linear(
-    shape=lambda x, **layout: _shape("avg_pool", x, _mean_windows(**layout)),
+    shape=lambda x, **layout: _shape("avg_pool", x, mean_windows(**layout)),
     transpose=lambda m, g, x, **layout: m.avg_pool_input(
         g, size=x.shape[len(x.shape) - len(layout["kernel"]) :], **layout
     ),
@@ -282,10 +282,10 @@ def _divisors(size: Sizes, windows: Windows, count_padding: bool, divisor: int) 
 def avg_pool(x, kernel, stride, padding, count_padding, divisor):
     """The mean of each window, or with a `divisor` its sum divided by that; `count_padding` says
     whether the padding, as much as is before the first element, counts as zeros."""
-    windows = _mean_windows(kernel, stride, padding)
+    windows = mean_windows(kernel, stride, padding)
     _shape("avg_pool", x, windows)
     size = x.shape[x.ndim - len(kernel) :]
-    return silently(_means, x, windows, _divisors(size, windows, count_padding, divisor))
+    return silently(_means, x, windows, divisors(size, windows, count_padding, divisor))
 
 
 def _means(x: np.ndarray, windows: Windows, divisors: Any) -> np.ndarray:
@@ -299,7 +299,7 @@ def _means(x: np.ndarray, windows: Windows, divisors: Any) -> np.ndarray:
 
 
 def _spread_shape(y: Spec, size: Sizes, **layout: Any) -> Shape:
-    windows = _mean_windows(**layout)
+    windows = mean_windows(**layout)
     lead = y.shape[: len(y.shape) - len(size)]
     x = np.broadcast_to(np.empty((), y.dtype), (*lead, *size))
     if _shape("avg_pool_input", x, windows) != y.shape:
@@ -317,8 +317,8 @@ def _spread_shape(y: Spec, size: Sizes, **layout: Any) -> Shape:
 def avg_pool_input(y, size, kernel, stride, padding, count_padding, divisor):
     """The transpose of `avg_pool`: each element of a window receives its share of the mean."""
     _spread_shape(y, size, kernel=kernel, stride=stride, padding=padding)
-    windows = _mean_windows(kernel, stride, padding)
-    return silently(_shares, y, size, windows, _divisors(size, windows, count_padding, divisor))
+    windows = mean_windows(kernel, stride, padding)
+    return silently(_shares, y, size, windows, divisors(size, windows, count_padding, divisor))
 
 
 def _shares(y: np.ndarray, size: Sizes, windows: Windows, divisors: Any) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from tinygrad_edu.errors import ArgumentError
@@ -17,6 +17,8 @@ class Adaptive(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
     """What is kept of a parameter's gradients, beside the count of steps."""
+    decoupled: ClassVar[bool] = False
+    """Whether `weight_decay` shrinks the value, whatever the option decoupled_weight_decay says."""
 
     def begins(self, group: Group) -> State:
         """No steps, and all moments 0."""
@@ -37,6 +39,35 @@ class Adaptive(Optimizer):
             raise ArgumentError(f"{self._name}: betas are two numbers, not {betas!r}.")
         for beta in betas:
             self._share("betas", beta)
+
+    def _adapting(
+        self,
+        formula: Callable[..., list[Values]],
+        p: Values,
+        g: Values,
+        state: State,
+        group: Group,
+        *numbers: Values,
+    ) -> Arithmetic:
+        """The formula of value, gradient and moments, with these numbers, with `shrink` if the
+        weight decay is decoupled, and with the options of all of this kind."""
+        values = (p, g, *(state.get(name, 0.0) for name in self.moments))
+        decay = group["weight_decay"]
+        shrink: list[Values] = []
+        if decay and (self.decoupled or group.get("decoupled_weight_decay")):
+            decay, shrink = 0.0, [1 - group["lr"] * decay]
+        options = {"betas": tuple(group["betas"]), "eps": group["eps"], "weight_decay": decay}
+        return Arithmetic(formula, values, (*numbers, *shrink), options)
+
+
+def decayed(
+    p: Values, g: Values, weight_decay: float, shrink: Sequence[Values]
+) -> tuple[Values, Values]:
+    """Value and gradient with the weight decay: added to the gradient, or decoupled from it, and
+    then the value is multiplied by the one number of `shrink`. (Loshchilov and Hutter 2017.)"""
+    if shrink:
+        p = p * shrink[0]
+    return p, with_decay(p, g, weight_decay)
 
 
 class Adam(Adaptive):
@@ -75,17 +106,9 @@ class Adam(Adaptive):
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        return self._adapting(p, g, state, group, group["weight_decay"])
-
-    def _adapting(
-        self, p: Values, g: Values, state: State, group: Group, decay: float, *shrink: Values
-    ) -> Arithmetic:
-        beta1, beta2 = group["betas"]
-        t = state.get("step", 0) + 1
-        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_avg_sq", 0.0))
-        numbers = (group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5, *shrink)
-        options = {"betas": (beta1, beta2), "eps": group["eps"], "weight_decay": decay}
-        return Arithmetic(_adapted, values, numbers, options)
+        (beta1, beta2), t = group["betas"], state.get("step", 0) + 1
+        numbers = (group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5)
+        return self._adapting(_adapted, p, g, state, group, *numbers)
 
 
 def _adapted(
@@ -102,14 +125,12 @@ def _adapted(
     weight_decay: float,
 ) -> list[Values]:
     """The new value and moments. The `rate` is lr / (1 - b1^t) and `root` the square root of
-    1 - b2^t; the value is multiplied by `shrink` first, if given."""
+    1 - b2^t; `shrink`: see `decayed`."""
     beta1, beta2 = betas
-    g = with_decay(p, g, weight_decay)
+    p, g = decayed(p, g, weight_decay, shrink)
     mean = beta1 * mean + (1 - beta1) * g
     square = beta2 * square + (1 - beta2) * (g * g)
     size = m.sqrt(square) / root + eps
-    if shrink:
-        p = p * shrink[0]
     return [p - rate * (mean / size), mean, square]
 
 
@@ -120,6 +141,8 @@ class AdamW(Adam):
     Raises:
         ArgumentError: As `Adam`.
     """
+
+    decoupled = True
 
     def __init__(
         self,
@@ -132,7 +155,3 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
-
-    def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
-        """One step for one parameter."""
-        return self._adapting(p, g, state, group, 0.0, 1 - group["lr"] * group["weight_decay"])

@@ -45,15 +45,8 @@ class Adamax(Adaptive):
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        t = state.get("step", 0) + 1
-        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_inf", 0.0))
-        rate = group["lr"] / (1 - group["betas"][0] ** t)
-        options = {
-            "betas": tuple(group["betas"]),
-            "eps": group["eps"],
-            "weight_decay": group["weight_decay"],
-        }
-        return Arithmetic(_adapted, values, (rate,), options)
+        rate = group["lr"] / (1 - group["betas"][0] ** (state.get("step", 0) + 1))
+        return self._adapting(_adapted, p, g, state, group, rate)
 
 
 def _adapted(

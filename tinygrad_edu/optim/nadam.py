@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.ops.table import Reader
-from tinygrad_edu.optim.adam import Adaptive
+from tinygrad_edu.optim.adam import Adaptive, decayed
 from tinygrad_edu.optim.arithmetic import Arithmetic, Values, number
-from tinygrad_edu.optim.optimizer import Group, Parameters, State, with_decay
+from tinygrad_edu.optim.optimizer import Group, Parameters, State
 
 
 class NAdam(Adaptive):
@@ -57,25 +57,13 @@ class NAdam(Adaptive):
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
-        t = state.get("step", 0) + 1
+        (beta1, beta2), lr, t = group["betas"], group["lr"], state.get("step", 0) + 1
         law = (beta1, group["momentum_decay"])
         mu, next_mu = number(_momentum, t, *law), number(_momentum, t + 1, *law)
         product = number(_product, t, *law)
-        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_avg_sq", 0.0))
-        decoupled = group["decoupled_weight_decay"] and decay
-        numbers = (
-            lr * (1 - mu) / (1 - product),
-            lr * next_mu / (1 - product * next_mu),
-            1 - beta2**t,
-            *([1 - lr * decay] if decoupled else []),
-        )
-        options = {
-            "betas": (beta1, beta2),
-            "eps": group["eps"],
-            "weight_decay": 0.0 if decoupled else decay,
-        }
-        return Arithmetic(_adapted, values, numbers, options)
+        rate = lr * (1 - mu) / (1 - product)
+        ahead = lr * next_mu / (1 - product * next_mu)
+        return self._adapting(_adapted, p, g, state, group, rate, ahead, 1 - beta2**t)
 
 
 def _momentum(t: Any, beta1: float, decay: float) -> Any:
@@ -111,11 +99,9 @@ def _adapted(
     weight_decay: float,
 ) -> list[Values]:
     """The new value and moments. `rate` and `ahead` are the factors of gradient and mean, and
-    `unbiased` is 1 - b2^t; the value is multiplied by `shrink` first, if given."""
+    `unbiased` is 1 - b2^t; `shrink`: see `decayed`."""
     beta1, beta2 = betas
-    if shrink:
-        p = p * shrink[0]
-    g = with_decay(p, g, weight_decay)
+    p, g = decayed(p, g, weight_decay, shrink)
     mean = beta1 * mean + (1 - beta1) * g
     square = beta2 * square + (1 - beta2) * (g * g)
     size = m.sqrt(square / unbiased) + eps

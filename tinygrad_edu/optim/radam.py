@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.ops.table import Reader
-from tinygrad_edu.optim.adam import Adaptive
+from tinygrad_edu.optim.adam import Adaptive, decayed
 from tinygrad_edu.optim.arithmetic import Arithmetic, Values, number
-from tinygrad_edu.optim.optimizer import Group, Parameters, State, with_decay
+from tinygrad_edu.optim.optimizer import Group, Parameters, State
 
 TRACTABLE = 5.0
 """From how many steps in the average of squares on its variance counts as known. It is finite above
@@ -56,22 +56,10 @@ class RAdam(Adaptive):
 
     def arithmetic(self, p: Values, g: Values, state: State, group: Group) -> Arithmetic:
         """One step for one parameter."""
-        (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
-        t = state.get("step", 0) + 1
-        values = (p, g, state.get("exp_avg", 0.0), state.get("exp_avg_sq", 0.0))
-        rate = lr / (1 - beta1**t)
-        decoupled = group["decoupled_weight_decay"] and decay
-        numbers = (
-            rate * number(_rectified, t, beta2),
-            rate * number(_plain, t, beta2),
-            *([1 - lr * decay] if decoupled else []),
-        )
-        options = {
-            "betas": (beta1, beta2),
-            "eps": group["eps"],
-            "weight_decay": 0.0 if decoupled else decay,
-        }
-        return Arithmetic(_adapted, values, numbers, options)
+        (beta1, beta2), t = group["betas"], state.get("step", 0) + 1
+        rate = group["lr"] / (1 - beta1**t)
+        divided, plain = (rate * number(part, t, beta2) for part in (_rectified, _plain))
+        return self._adapting(_adapted, p, g, state, group, divided, plain)
 
 
 def _length(t: Any, beta2: float) -> tuple[Any, float]:
@@ -110,11 +98,9 @@ def _adapted(
     weight_decay: float,
 ) -> list[Values]:
     """The new value and moments. `divided` and `plain` are the factors of the mean with and without
-    a division by its size; the value is multiplied by `shrink` first, if given."""
+    a division by its size; `shrink`: see `decayed`."""
     beta1, beta2 = betas
-    if shrink:
-        p = p * shrink[0]
-    g = with_decay(p, g, weight_decay)
+    p, g = decayed(p, g, weight_decay, shrink)
     mean = beta1 * mean + (1 - beta1) * g
     square = beta2 * square + (1 - beta2) * (g * g)
     return [p - mean * (divided / (m.sqrt(square) + eps) + plain), mean, square]

@@ -69,10 +69,10 @@ def fit(
     With a `checkpoint`, a run that ended for whatever reason goes on from the last epoch stored
     there, when it is set up in the same way and called with `resume`. On the same machine with the
     same number of threads, parameters and history (but for its seconds) are then bit for bit those
-    of a run that never stopped. Stored are the states of model, optimizer and schedule, the
-    history, and where the shuffling and the engine's random draws are; not what else a data set, a
-    callback or a module of one's own remembers. ``tg.load(checkpoint)["model"]`` is the model's
-    state.
+    of a run that never stopped, if both are compiled or neither is. Stored are the states of model,
+    optimizer and schedule, the history, and where the shuffling and the engine's random draws are;
+    not what else a data set, a callback or a module of one's own remembers.
+    ``tg.load(checkpoint)["model"]`` is the model's state.
 
     Args:
         model: Trained in place, in training mode, and left in it.
@@ -103,8 +103,9 @@ def fit(
             `epochs` than before may be asked for; they count from the start.
         compiled: Whether to run steps as a compiled program, many in one call (`tg.compile`). The
             numbers are the same up to rounding. True raises where the step cannot be compiled;
-            None compiles it if it can be and no module has a hook (a `Probe`, say), which would
-            not be called at every step; where it cannot, a warning gives the reason.
+            None compiles it if it can be and no module has a hook other than a `Probe`'s, which
+            would not be called at every step; where it cannot, a warning gives the reason. A run
+            that is resumed goes on as it was with None, and warns if another way is asked for.
 
     Raises:
         TrainingError: The loss became infinite or NaN. The step that would have followed is not

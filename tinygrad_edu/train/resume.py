@@ -42,6 +42,8 @@ class State:
     history: History
     stopped: bool = False
     """Whether the callback has ended the run."""
+    compiled: bool | None = None
+    """Whether its steps are run as a compiled program; None: that is not known yet."""
 
     def settings(
         self,
@@ -81,6 +83,7 @@ class State:
             "random": random_state(),
             "history": self.history.rows,
             "stopped": self.stopped,
+            "compiled": self.compiled,
         }
 
     def restore(self, stored: Mapping[str, Any]) -> None:
@@ -97,6 +100,7 @@ class State:
         set_random_state(stored["random"])
         self.history.rows[:] = stored["history"]
         self.stopped = stored["stopped"]
+        self.compiled = stored.get("compiled")
 
 
 def _position(loader: DataLoader) -> tuple[int, int]:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import mpmath
 import numpy as np
 import pytest
 
-from analysis.network.response import linear, respond
+from analysis.network.response import NOT_POSITIVE, Grid, Response, expectations, linear
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def respond(
+    phi: Function, derivative: Function, q: np.ndarray, kinks: Sequence[float] = ()
+) -> Response:
+    """The response of `phi` to N(0, q)."""
+    grid = Grid.gaussian(np.zeros_like(q), q, kinks)
+    off = not (np.any(phi(NOT_POSITIVE)) or np.any(derivative(NOT_POSITIVE)))
+    return expectations(phi(grid.x), derivative(grid.x), grid, off)
 
 
 def relu(q: float) -> object:

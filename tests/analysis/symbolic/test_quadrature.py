@@ -10,12 +10,7 @@ from sympy import Expr, Rational
 from analysis.errors import DivergentMoment, NotANumber, QuadratureError, UnsupportedActivation
 from analysis.symbolic.gaussian import GaussianExpectation
 from analysis.symbolic.namespace import exact, symbolic
-from analysis.symbolic.quadrature import (
-    estimate,
-    evaluate,
-    expectation,
-    integrand,
-)
+from analysis.symbolic.quadrature import estimate, evaluate, expectation, integrand
 from tinygrad_edu import ops
 
 x = sp.Symbol("x", real=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,28 +78,38 @@ def stand_ins(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any,
     a trace is open."""
     nodes: list[Node] = []
 
-    def visit(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            if value.requires_grad:
-                return value
-            shape, dtype = value.node.data.shape, value.node.data.dtype
-        elif isinstance(value, np.ndarray | np.generic):
-            shape, dtype = value.shape, value.dtype
-        elif isinstance(value, Mapping):
-            return {name: visit(branch) for name, branch in value.items()}
-        elif isinstance(value, tuple | list):
-            make_tree = getattr(type(value), "_make", type(value))
-            return make_tree([visit(branch) for branch in value])
-        else:
-            return value
-        nodes.append(Node(Abstract(shape, dtype)))
+    def stand_in(data: Any) -> Tensor:
+        nodes.append(Node(Abstract(data.shape, data.dtype)))
         return make(nodes[-1])
 
-    return (
-        [visit(arg) for arg in args],
-        {name: visit(arg) for name, arg in kwargs.items()},
-        nodes,
-    )
+    given, named = _with_arrays_as(stand_in, args, kwargs)
+    return given, named, nodes
+
+
+def with_tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The arguments with tensors in the place of arrays, as the step gets them."""
+    return _with_arrays_as(lambda data: make(Node(np.asarray(data))), args, kwargs)
+
+
+def _with_arrays_as(
+    made_of: Callable[[Any], Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """The arguments with another tensor, made of the data, for each array and each tensor that is
+    no parameter."""
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value if value.requires_grad else made_of(value.node.data)
+        if isinstance(value, np.ndarray | np.generic):
+            return made_of(value)
+        if isinstance(value, Mapping):
+            return {name: visit(branch) for name, branch in value.items()}
+        if isinstance(value, tuple | list):
+            make_tree = getattr(type(value), "_make", type(value))
+            return make_tree([visit(branch) for branch in value])
+        return value
+
+    return [visit(arg) for arg in args], {name: visit(arg) for name, arg in kwargs.items()}
 
 
 def objects(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu import scalar
+from tinygrad_edu.graph.hooks import is_observers
 from tinygrad_edu.graph.lines import PACKAGE
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.graph.value import Value
@@ -28,6 +29,9 @@ NAMESPACES = ("SimpleNamespace", "Namespace")
 
 CALLED_BY_THE_ENGINE = ("forward", "backward", "jvp", "rule", "begins", "rate")
 """Methods that code of the user's defines and need not name."""
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+"""Where a module keeps what is called at its forward; whoever adds to it moves the clock."""
 
 LONGEST = 1000
 """Elements of a list or dictionary that are looked into; a longer one is data, not settings."""
@@ -247,12 +251,13 @@ class Scan:
     def _module(self, label: str, module: Any) -> Iterator[tuple[str, Any]]:
         attributes = vars(module)
         self.modules.append(Watch(f"{type(module).__name__}.", attributes))
-        self.modules.append(Watch(f"{type(module).__name__}'s hooks", attributes["_forward_hooks"]))
         yield label, type(module)
         for name, value in attributes.items():
-            if name not in ("_kept_for", "_buffers", "_forward_hooks"):
+            if name not in ("_kept_for", "_buffers", *HOOKS):
                 yield f"{type(module).__name__}.{name}", value
-        yield from ((label, hook) for hook in attributes["_forward_hooks"].values())
+        for hooks in (attributes[name] for name in HOOKS if name in attributes):
+            self.modules.append(Watch(f"{type(module).__name__}'s hooks", hooks))
+            yield from ((label, hook) for hook in hooks.values() if not is_observers(hook))
 
     def _attributes(self, label: str, owner: Any) -> Iterator[tuple[str, Any]]:
         """The attributes of a user's object or class that the code names."""

@@ -20,6 +20,7 @@ from tinygrad_edu.compiler.tracing.host import Host
 from tinygrad_edu.errors import TraceError
 from tinygrad_edu.graph import modes
 from tinygrad_edu.graph import node as graph
+from tinygrad_edu.graph.hooks import Observer
 from tinygrad_edu.graph.lines import users_line
 from tinygrad_edu.graph.node import Abstract, Node, clock
 from tinygrad_edu.graph.tensor import Tensor, make
@@ -71,6 +72,7 @@ class Tracer:
         """Dictionaries of options, and those of them that the program was made for."""
         self.conditions: list[tuple[str, Callable[[], bool]]] = []
         self.optimizers: list[tuple[Any, Callable[[], Any]]] = []
+        self.observers: list[Observer] = []
         self.arrays: dict[int, tuple[np.ndarray, Node]] = {}
         """NumPy arrays that the step reads at each call, by their id."""
         self.key: Node | None = None
@@ -259,6 +261,10 @@ class Tracer:
         if before is None:
             self._borrowed.append((options, name, options[name]))
         return self.number((id(options), name), lambda: options[name])
+
+    def observed_by(self, observer: Observer) -> None:
+        """Each call of the program is a step that this one counts, or wants to see."""
+        self.observers.append(observer)
 
     def lend(self, options: dict[str, Any], name: str) -> None:
         """Let the option be read anew at each call, whoever reads it during the trace."""

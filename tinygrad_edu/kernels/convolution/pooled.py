@@ -1,4 +1,4 @@
-"""The largest element of each window, or where it stands, in one pass over memory.
+"""The largest element of each window, where it stands, or the sum, in one pass over memory.
 
 Windows lie over the last axes of an array: planes. A vector holds neighbouring results of a row;
 the row is made from some rows of its plane, which a table names, for with padding they differ from
@@ -10,7 +10,6 @@ This module is loaded with LLVM, on first use.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,11 @@ from llvmlite import ir
 
 from tinygrad_edu.kernels import door, llvm
 from tinygrad_edu.kernels.control import I32, I64, function, loop
-from tinygrad_edu.kernels.convolution.windows import Sizes, Windows
+from tinygrad_edu.kernels.convolution.windows import Sizes, Windows, rows_of_windows, table_of
 from tinygrad_edu.kernels.lanes import TYPES, constant, splat
+
+LARGEST, POSITIONS, SUM = "largest", "positions", "sum"
+"""What a kernel finds: the largest element of each window, its position, the sum of all."""
 
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -41,10 +43,10 @@ elements are gathered."""
 @dataclass(frozen=True)
 class Pooling:
     """A kernel for windows of `taps` elements along the last axis, so many steps apart, the first
-    of them `before` elements before the row; it finds `positions` or the elements there."""
+    of them `before` elements before the row; it `finds` LARGEST, POSITIONS or SUM."""
 
     dtype: np.dtype[Any]
-    positions: bool
+    finds: str
     taps: int
     stride: int
     before: int
@@ -65,6 +67,7 @@ class _Writer:
         self.real = ir.VectorType(TYPES[pooling.dtype], self.lanes)
         self.integer = ir.VectorType(ir.IntType(8 * self.itemsize), self.lanes)
         self.steps = ir.Constant(self.integer, [pooling.stride * q for q in range(self.lanes)])
+        self.neutral = constant(self.real, 0.0 if pooling.finds == SUM else -math.inf)
         module, self.b, argument = function(name)
         self.x = {key: argument(q) for q, key in enumerate(ARGUMENTS)}
         with self.b.goto_entry_block():
@@ -85,7 +88,7 @@ class _Writer:
         words = b.mul(b.mul(row, x["entry"]), I64(8))
         entry = b.inttoptr(b.add(x["table"], words), I64.as_pointer())
         source = b.mul(plane, x["plane"])
-        b.store(constant(self.real, -math.inf), self.best)
+        b.store(self.neutral, self.best)
         first = b.load(b.gep(entry, [I64(1)]))
         b.store(b.add(self._splat(first), self._first_tap(column)), self.found)
         with loop(b, I64(0), b.load(b.gep(entry, [I64(0)])), 1) as i:
@@ -96,7 +99,7 @@ class _Writer:
                 self._compare(self._row(b.add(source, start), at), b.add(start, at))
         number = b.add(b.mul(b.add(b.mul(plane, x["rows"]), row), x["count"]), column)
         inside = self._below(self._lane_numbers(column, 1), x["count"])
-        if self.pooling.positions:
+        if self.pooling.finds == POSITIONS:
             wide = ir.VectorType(I64, self.lanes)
             found = b.load(self.found)
             found = b.sext(found, wide) if found.type != wide else found
@@ -106,13 +109,17 @@ class _Writer:
             self._store(b.load(self.best), number, self.itemsize, inside)
 
     def _compare(self, value: Any, position: Any) -> None:
-        """Let larger elements replace the best ones: the first of equals, and the last nan."""
+        """Let larger elements replace the best ones: the first of equals, and the last nan. Or add
+        them."""
         b = self.b
         best = b.load(self.best)
+        if self.pooling.finds == SUM:
+            b.store(b.fadd(best, value), self.best)
+            return
         larger = b.fcmp_ordered(">", value, best)
         wins = b.or_(larger, b.fcmp_unordered("uno", value, value))
         b.store(b.select(wins, value, best), self.best)
-        if self.pooling.positions:
+        if self.pooling.finds == POSITIONS:
             positions = b.add(self._splat(position), self.steps)
             b.store(b.select(wins, positions, b.load(self.found)), self.found)
 
@@ -136,7 +143,7 @@ class _Writer:
 
     def _row(self, start: Any, at: Any) -> Any:
         """The elements number `at`, and every `stride`-th from it, of a row that begins at element
-        `start`; -inf where the row has none."""
+        `start`; what changes nothing where the row has none."""
         b, stride = self.b, self.pooling.stride
         row = b.add(self.x["x"], b.mul(start, I64(self.itemsize)))
         if stride > _SHUFFLED:
@@ -146,17 +153,16 @@ class _Writer:
             here = b.add(at, I64(part * self.lanes))
             inside = self._below(self._lane_numbers(here, 1), self.x["size"])
             place = b.add(row, b.mul(here, I64(self.itemsize)))
-            least = constant(self.real, -math.inf)
             align = I32(self.itemsize)
             pointer = b.inttoptr(place, self.real.as_pointer())
-            parts.append(self._intrinsic("load", self.real, pointer, align, inside, least))
+            parts.append(self._intrinsic("load", self.real, pointer, align, inside, self.neutral))
         if stride == 1:
             return parts[0]
         chosen = ir.Constant(ir.VectorType(I32, self.lanes), [2 * q for q in range(self.lanes)])
         return b.shuffle_vector(*parts, chosen)
 
     def _gathered(self, row: Any, at: Any) -> Any:
-        b, total = self.b, constant(self.real, -math.inf)
+        b, total = self.b, self.neutral
         inside = self._below(self._lane_numbers(at, self.pooling.stride), self.x["size"])
         for lane in range(self.lanes):
             here = b.add(at, I64(lane * self.pooling.stride))
@@ -165,7 +171,7 @@ class _Writer:
             place = b.add(row, b.mul(here, I64(self.itemsize)))
             value = b.load(b.inttoptr(place, self.real.element.as_pointer()))
             total = b.insert_element(total, value, I32(lane))
-        return b.select(inside, total, constant(self.real, -math.inf))
+        return b.select(inside, total, self.neutral)
 
     def _store(self, value: Any, number: Any, size: int, inside: Any) -> None:
         b = self.b
@@ -237,39 +243,19 @@ class Job:
 
 
 @functools.lru_cache(maxsize=1024)
-def job(shape: Sizes, windows: Windows, dtype: np.dtype[Any], positions: bool) -> Job:
+def job(shape: Sizes, windows: Windows, dtype: np.dtype[Any], finds: str) -> Job:
     """How to pool arrays of a shape that `suits`."""
     rank = len(windows.kernel)
     size = shape[len(shape) - rank :]
     counts = windows.fitting(size)
-    table = _table(size, windows)
+    table = table_of(rows_of_windows(size, windows))
     taps, stride, dilation = windows.kernel[-1], windows.stride[-1], windows.dilation[-1]
     before, _ = windows.padding[-1]
-    kernel = Pooling(dtype, positions, taps, stride, before, dilation).address
+    kernel = Pooling(dtype, finds, taps, stride, before, dilation).address
     planes = math.prod(shape[: len(shape) - rank])
     rows = math.prod(counts[:-1])
     return Job(kernel, planes, math.prod(size), math.prod(counts), rows, table, counts[-1],
                size[-1])  # fmt: skip
-
-
-def _table(size: Sizes, windows: Windows) -> np.ndarray:
-    """For each row of results of a plane: how many rows of the source its windows reach, and at
-    which element of the plane each begins."""
-    places: list[list[list[int]]] = []
-    outer = zip(
-        size[:-1], windows.fitting(size)[:-1], *(part[:-1] for part in windows), strict=True
-    )
-    for axis, (n, count, kernel, step, (before, _), dilation) in enumerate(outer):
-        apart = math.prod(size[axis + 1 :])
-        taps = [range(o * step - before, o * step - before + dilation * kernel, dilation)
-                for o in range(count)]  # fmt: skip
-        places.append([[apart * at for at in line if 0 <= at < n] for line in taps])
-    rows = [[sum(found) for found in itertools.product(*row)] for row in itertools.product(*places)]
-    table = np.zeros((len(rows), 1 + max(map(len, rows))), np.int64)
-    for line, starts in zip(table, rows, strict=True):
-        line[0] = len(starts)
-        line[1 : 1 + len(starts)] = starts
-    return table
 
 
 @functools.lru_cache(maxsize=1024)
@@ -285,7 +271,7 @@ def pool(x: np.ndarray, windows: Windows, positions: bool) -> np.ndarray | None:
     """The largest element of each window, or its position in x; None if there is no kernel."""
     if not suits(x.shape, windows, x.dtype) or not door.exists():
         return None
-    found = job(x.shape, windows, x.dtype, positions)
+    found = job(x.shape, windows, x.dtype, POSITIONS if positions else LARGEST)
     rank = len(windows.kernel)
     counts = windows.fitting(x.shape[x.ndim - rank :])
     out = np.empty((*x.shape[: x.ndim - rank], *counts), np.int64 if positions else x.dtype)

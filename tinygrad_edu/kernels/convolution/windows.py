@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -35,6 +36,35 @@ class Windows(NamedTuple):
         """How many windows there are; less than 1 where not one fits."""
         rows = zip(self.padded(size), self.extent, self.stride, strict=True)
         return tuple((n - extent) // step + 1 for n, extent, step in rows)
+
+
+def inside(size: int, count: int, step: int, shift: int) -> tuple[int, int]:
+    """The windows whose element `shift` beside their first is not padding: the first of `count`
+    along an axis, and the one behind the last (which may be before the first)."""
+    return max(-(shift // step), 0), min((size - 1 - shift) // step + 1, count)
+
+
+def rows_of_windows(size: Sizes, windows: Windows) -> list[list[int]]:
+    """For each row of windows of a plane where the rows of elements begin that they reach."""
+    places: list[list[list[int]]] = []
+    outer = zip(
+        size[:-1], windows.fitting(size)[:-1], *(part[:-1] for part in windows), strict=True
+    )
+    for axis, (n, count, kernel, step, (before, _), dilation) in enumerate(outer):
+        apart = math.prod(size[axis + 1 :])
+        taps = [range(o * step - before, o * step - before + dilation * kernel, dilation)
+                for o in range(count)]  # fmt: skip
+        places.append([[apart * at for at in line if 0 <= at < n] for line in taps])
+    return [[sum(found) for found in itertools.product(*row)] for row in itertools.product(*places)]
+
+
+def table_of(rows: list[list[int]]) -> np.ndarray:
+    """A row of numbers for each list: how many it has, and these."""
+    table = np.zeros((len(rows), 1 + max(map(len, rows))), np.int64)
+    for line, starts in zip(table, rows, strict=True):
+        line[0] = len(starts)
+        line[1 : 1 + len(starts)] = starts
+    return table
 
 
 class Padded:
