@@ -90,8 +90,9 @@ ELSEWHERE = {
         Flatten BatchNorm1d BatchNorm2d LayerNorm GroupNorm RMSNorm Dropout Residual
         Embedding CrossEntropyLoss MSELoss BCEWithLogitsLoss HingeLoss functional init ReLU
         ReLU6 LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Softplus Softsign Hardtanh
-        Hardswish Softmax LogSoftmax PReLU Identity Unflatten ModuleList ModuleDict ParameterList
-        ParameterDict MaxPool1d AvgPool1d AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool1d
+        CELU LogSigmoid Hardswish Softmax LogSoftmax PReLU Identity Unflatten ModuleList ModuleDict
+        ParameterList ParameterDict MaxPool1d AvgPool1d
+        AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool1d
         AdaptiveMaxPool2d L1Loss NLLLoss BCELoss SmoothL1Loss HuberLoss KLDivLoss SoftMarginLoss
         CosineEmbeddingLoss MarginRankingLoss HingeEmbeddingLoss TripletMarginLoss
         CosineSimilarity PairwiseDistance

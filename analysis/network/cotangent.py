@@ -90,7 +90,8 @@ class Cotangent:
 
     `echo`: through W^T comes, beside the fresh source, an echo of what arrived: slopes phi'(W x)
     depend on W, and by Stein's lemma the product with the arriving d itself has the expectation
-    Var(W) E[phi''] E[x] E[d^2]. It is of order 1/width, and matters where d arrives at x, too."""
+    Var(W) E[phi''] E[x] E[d^2] in each unit. It lies along the signal x, is of order 1/width, and
+    matters where d arrives at x, too. Here is its sum over the units."""
 
     terms: Mapping[int, Term]
     gradient: Gradient
@@ -120,16 +121,18 @@ class Cotangent:
         )
 
     def times(self, c: float) -> Cotangent:
-        """A constant times it, on a signal that is itself seen through that constant."""
+        """A constant times it, on a signal that is itself seen through that constant. (Corrections
+        at the variable stay: that is not seen through it.)"""
         terms = {k: (a, coefficient.times(c)) for k, (a, coefficient) in self.terms.items()}
         echo = {k: c * e for k, e in self.echo.items()}
         g = self.gradient
+        seen = 1.0 if g.at_variable else c**2
         scaled = replace(
             g,
             second=c**2 * g.second,
             coherent=c**2 * g.coherent,
-            log_1=c**2 * g.log_1,
-            log_2=c**4 * g.log_2,
+            log_1=seen * g.log_1,
+            log_2=seen**2 * g.log_2,
         )
         rows = None if self.rows is None else replace(self.rows, factor=c * self.rows.factor)
         return Cotangent(terms, scaled, self.shadow, echo, rows)
@@ -270,19 +273,26 @@ def combined(parts: list[Cotangent]) -> Cotangent:
 
 
 def _with_echoes(total: Cotangent, parts: list[Cotangent]) -> Cotangent:
-    """The correction by echoes of one branch's source in another."""
-    products = sum(
-        2 * part.echo[key] * other.terms[key][1].mean()
-        for part in parts
-        for other in parts
-        for key in part.echo.keys() & other.terms.keys()
+    """With echoes of one branch's source in another: they lie along the signal, and what lies
+    along it already is echoed in proportion."""
+    products = np.asarray(
+        sum(
+            2 * part.echo[key] * other.terms[key][1].mean() * _along(other.gradient)
+            for part in parts
+            for other in parts
+            for key in part.echo.keys() & other.terms.keys()
+        )
     )
-    g = total.gradient
-    relative = products / np.maximum(g.second, np.finfo(float).tiny)
-    if not np.any(relative):
+    if not np.any(products):
         return total
-    gradient = replace(g, epsilon=g.epsilon + relative, size=g.size + np.abs(relative))
+    g = total.gradient
+    gradient = replace(g, coherent=np.maximum(g.coherent + products, 0.0))
     return Cotangent(total.terms, gradient, total.shadow)
+
+
+def _along(gradient: Gradient) -> Array:
+    """How much larger the squared derivative along the signal is than in all directions."""
+    return gradient.coherent / np.maximum(gradient.second, np.finfo(float).tiny)
 
 
 def _sum(key: int, a: Term, b: Term) -> dict[int, Term]:

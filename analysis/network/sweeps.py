@@ -17,7 +17,8 @@ from analysis.network import backward, forward, laws, rules
 from analysis.network.context import Context, Parts, Record
 from analysis.network.cotangent import Cotangent, combined, condensed
 from analysis.network.elements import Element
-from analysis.network.records import Noise, Numbers, Signal, Weight
+from analysis.network.fields import remember
+from analysis.network.records import Array, Noise, Numbers, Signal, Weight
 from analysis.network.roots import MixtureRoot
 from analysis.network.rules.conv import merged_places
 from analysis.network.scatter import deviation, remember_scatter
@@ -129,6 +130,15 @@ def _as_variable(node: Node, record: Record, context: Context) -> Record:
     return changed
 
 
+def _fully() -> Array:
+    """The correlation of positions that share one number."""
+    return np.ones((1, 1, 1))
+
+
+_MOST_FIELDS = 16
+"""Convolutions added up whose positions are followed one by one: more of them are put into one."""
+
+
 def _condensed(record: Record, context: Context) -> Record:
     """The same law with the Gaussian sources that nothing else contains put into one."""
     if (
@@ -139,12 +149,17 @@ def _condensed(record: Record, context: Context) -> Record:
         return record
     form = record.element.form
     alone = [k for k in form.terms if not context.holders[k]]
+    followed = record.places > 1 and len(form.terms) <= _MOST_FIELDS
+    if followed:  # pooling asks how positions are correlated: by a bias, fully
+        alone = [k for k in alone if k[0] < 0]
     if len(alone) < 2:
         return record
     merged = np.asarray(sum(form.terms[k] ** 2 for k in alone))
     terms: dict[Key, Any] = {k: c for k, c in form.terms.items() if k not in alone}
     key = fresh()
     terms[key] = np.sqrt(merged)
+    if followed:
+        remember(key, _fully, context, _fully)
     scatter = deviation(Form(form.mean, {k: form.terms[k] for k in alone}), context)
     if scatter is not None:
         remember_scatter(Form(form.mean, {key: terms[key]}), merged, scatter**2, context)

@@ -118,16 +118,25 @@ def _sum_of_moments(
     if sigma.is_zero:
         return f.subs(x, mean)
     standardized = mean + sigma * Z
+    pieces = split(f, x)
+    if any(piece.low.has(sp.Float) for piece in pieces[1:]):
+        raise NotCovered("a kink that is known as a decimal number only")
     total = sp.Add(
         *(
             monomial.coefficient
             * value(monomial, (piece.low - mean) / sigma, (piece.high - mean) / sigma)
-            for piece in split(f, x)
+            for piece in pieces
             for monomial in _monomials(piece.expression.subs(x, standardized))
         )
     )
     total = sp.expand(total)
-    return sp.expand(sp.expand_complex(total)) if total.has(sp.I) else total
+    if total.has(sp.I):
+        total = sp.expand(sp.expand_complex(total))
+    if total.has(sp.I):  # f is real, and so is its expectation
+        total = sp.expand(total.as_real_imag()[0])
+    if total.has(sp.I):
+        raise NotCovered("an expectation whose real part is not found")
+    return total
 
 
 def standard_deviation(variance: Expr) -> Expr:
@@ -210,14 +219,16 @@ def _value(monomial: Monomial, low: Expr, high: Expr) -> Expr:
     _require_convergence(monomial, low, high)
     if not monomial.p:
         return exponential_moment(monomial.k, monomial.a, monomial.c, low, high)
-    if monomial.a != 0 or (low, high) != (-sp.oo, sp.oo):
-        raise NotCovered("erf times exp(a z), or on a half line")
+    if monomial.a != 0 or monomial.c.has(sp.I) or (low, high) != (-sp.oo, sp.oo):
+        raise NotCovered("erf times exp(a z) or oscillations, or on a half line")
     return erf_moment(monomial.k, monomial.p, monomial.b, monomial.c)
 
 
 def _require_convergence(monomial: Monomial, low: Expr, high: Expr) -> None:
-    """The integrand decays if 1 + 2c > 0, with exp(-(1 + 2c) z^2 / 2) its Gaussian part."""
+    """The integrand decays if Re(1 + 2c) > 0, with exp(-(1 + 2c) z^2 / 2) its Gaussian part."""
     rate = sp.factor(1 + 2 * monomial.c)
+    if rate.has(sp.I):
+        rate = sp.re(rate)
     if rate.is_positive:
         return
     if low.is_finite and high.is_finite:
@@ -259,15 +270,19 @@ def _boundary(k: int, t: Expr) -> Expr:
 
 
 def exponential_moment(k: int, a: Expr, c: Expr, low: Expr, high: Expr) -> Expr:
-    """E[z^k exp(a z - c z^2); low < z < high] for 1 + 2c > 0.
+    """E[z^k exp(a z - c z^2); low < z < high] for Re(1 + 2c) > 0.
 
     Raises:
-        NotCovered: `a` is not real and an end is finite (this needs the Faddeeva function).
+        NotCovered: a or c is not real and an end is finite (this needs the Faddeeva function).
     """
-    if c != 0:  # z = t / r makes the Gaussian part standard again
+    whole = (low, high) == (-sp.oo, sp.oo)
+    if c != 0:  # z = t / r makes the Gaussian part standard again; a complex r turns the line
+        if c.has(sp.I) and not whole:
+            raise NotCovered("a complex Gaussian on a half line")
         r = sp.sqrt(1 + 2 * c)
-        return exponential_moment(k, a / r, sp.S.Zero, low * r, high * r) / r ** (k + 1)
-    if not a.is_real and (low, high) != (-sp.oo, sp.oo):
+        ends = (low, high) if whole else (low * r, high * r)
+        return exponential_moment(k, a / r, sp.S.Zero, *ends) / r ** (k + 1)
+    if not a.is_real and not whole:
         raise NotCovered("a complex exponential on a half line")
     low, high = (t if t.is_infinite else t - a for t in (low, high))  # z = t + a
     moments = (

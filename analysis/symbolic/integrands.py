@@ -19,7 +19,7 @@ import sympy as sp
 from sympy import Expr, Symbol
 
 from analysis.errors import NotANumber, UnsupportedActivation
-from analysis.symbolic.pieces import kinks
+from analysis.symbolic.pieces import split
 from analysis.symbolic.rules import rule_of
 from tinygrad_edu.ops import arrays
 
@@ -37,6 +37,7 @@ class Integrand:
     double: Callable[[Array], Array]
     precise: Callable[[Any], Any]
     kinks: tuple[float, ...]
+    precise_kinks: tuple[Expr, ...] = ()
 
     def at(self, x: Array) -> Array:
         """f in double precision, recomputed with many digits where doubles over- or underflow."""
@@ -74,8 +75,8 @@ def integrand(f: Expr, x: Symbol) -> Integrand:
     if f.free_symbols - {x}:
         names = ", ".join(sorted(map(str, f.free_symbols - {x})))
         raise NotANumber(f"{f} has no numerical expectation until {names} have values")
-    ends = kinks(f, x)
-    return Integrand(_double(f, x), guarded(f, x), ends)
+    ends = tuple(piece.low for piece in split(f, x)[1:])
+    return Integrand(_double(f, x), guarded(f, x), tuple(map(float, ends)), ends)
 
 
 def _double(f: Expr, x: Symbol) -> Callable[[Array], Array]:

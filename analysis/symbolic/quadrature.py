@@ -226,7 +226,8 @@ def precise_expectation(f: Integrand, mean: Any, variance: Any, digits: int = 30
         if sigma == 0:
             return f.real(mu)
         reach = mpmath.sqrt(2 * mpmath.log(10) * (digits + 15)) + 4
-        features = [(mpmath.mpf(float(x)) - mu) / sigma for x in (*BENDS, *f.kinks)]
+        kinks = [sp.N(x, digits + 15)._to_mpmath(mpmath.mp.prec) for x in f.precise_kinks]
+        features = [(x - mu) / sigma for x in (*map(mpmath.mpf, BENDS), *kinks)]
         inner = {*map(mpmath.mpf, (-8, -3, -1, 0, 1, 3, 8)), *features}
         ends = [-reach, *sorted(z for z in inner if abs(z) < reach), reach]
         for method in ("gauss-legendre", "tanh-sinh"):  # the second is for singular ends

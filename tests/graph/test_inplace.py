@@ -92,6 +92,16 @@ def test_gradients_pass_on_from_the_new_value() -> None:
     assert through.tolist() == [4, 0]
 
 
+@pytest.mark.parametrize("how", [lambda h: h.fill_(3), lambda h: h.zero_(), lambda h: h.copy_(7)])
+def test_what_is_overwritten_still_requires_grad(how: Callable[[tg.Tensor], tg.Tensor]) -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    h = w * 2
+    how(h)
+    assert h.requires_grad
+    (through,) = tg.autograd.grad(h.sum() + w.sum(), w)
+    assert through.tolist() == [1, 1]
+
+
 def test_a_step_of_descent() -> None:
     w = tg.tensor([1.0, 2.0], requires_grad=True)
     (w * w).sum().backward()

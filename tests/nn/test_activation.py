@@ -29,6 +29,8 @@ ACTIVATIONS: list[tuple[type[nn.Activation], Any, dict[str, Any], str]] = [
     (nn.Softsign, tg.softsign, {}, "Softsign()"),
     (nn.Softplus, tg.softplus, {"beta": 2.0}, "Softplus(beta=1.0)"),
     (nn.ELU, tg.elu, {"alpha": 0.5}, "ELU(alpha=1.0)"),
+    (nn.CELU, tg.celu, {"alpha": 0.5}, "CELU(alpha=1.0)"),
+    (nn.LogSigmoid, nn.functional.logsigmoid, {}, "LogSigmoid()"),
     (nn.SELU, tg.selu, {}, "SELU()"),
     (nn.GELU, tg.gelu, {"approximate": "tanh"}, "GELU(approximate='none')"),
     (nn.SiLU, tg.silu, {}, "SiLU()"),
@@ -39,8 +41,8 @@ ACTIVATIONS: list[tuple[type[nn.Activation], Any, dict[str, Any], str]] = [
 ]
 # Every function of the package that squashes or rectifies.
 NAMES = {
-    "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "mish", "relu", "relu6",
-    "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
+    "celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid",
+    "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
 }  # fmt: skip
 
 X = tg.tensor(np.linspace(-4, 7, 24).reshape(4, 6))

@@ -309,3 +309,22 @@ def test_what_overflows_becomes_infinite_without_a_warning() -> None:
             optimizer = make([p], lr=10.0)
             optimizer.step()
     assert not math.isfinite(p.item())
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_closure_computes_the_loss_anew(compiled: bool) -> None:
+    """Also where gradients are not recorded, as torch has it."""
+    w = tg.tensor([1.0, -2.0], requires_grad=True)
+    optimizer = tg.optim.SGD([w], lr=0.25)
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    step = tg.compile(lambda: optimizer.step(closure)) if compiled else optimizer.step
+    with tg.no_grad():
+        losses = [float(step() if compiled else optimizer.step(closure)) for _ in range(3)]
+    assert losses == [5.0, 1.25, 0.3125]
+    assert optimizer.step() is None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_edu import ops
+from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.pointwise import (
     abs,
     atan,
@@ -227,6 +228,17 @@ def clamp_max(x: Operand, max: Operand) -> Tensor:
 def logsigmoid(x: Operand) -> Tensor:
     """log(sigmoid(x)), accurate where sigmoid underflows or rounds to 1."""
     return neg(softplus(neg(x)))
+
+
+def celu(x: Operand, alpha: float = 1.0) -> Tensor:
+    """x above 0, alpha (exp(x / alpha) - 1) below: an elu whose slope has no jump. Barron 2017.
+
+    Raises:
+        ArgumentError: `alpha` is not positive.
+    """
+    if not alpha > 0:
+        raise ArgumentError(f"celu: alpha is a positive number, not {alpha!r}.")
+    return alpha * apply(ops.elu, as_tensor(x) / alpha)
 
 
 def erfc(x: Operand) -> Tensor:

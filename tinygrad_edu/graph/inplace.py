@@ -124,14 +124,23 @@ def clamp_(x: Tensor, min: Operand | None = None, max: Operand | None = None) ->
 
 def copy_(x: Tensor, src: Operand) -> Tensor:
     """Give x the values of `src`, broadcast to its shape and in its dtype; returns x."""
-    return replace(x, indexing.fit("copy_", x, src, x.shape), "copy_")
+    return _overwrite(x, src, "copy_")
 
 
 def fill_(x: Tensor, value: Operand) -> Tensor:
     """Give every element of x this value; returns x."""
-    return replace(x, indexing.fit("fill_", x, value, x.shape), "fill_")
+    return _overwrite(x, value, "fill_")
 
 
 def zero_(x: Tensor) -> Tensor:
     """Give every element of x the value 0; returns x."""
-    return replace(x, indexing.fit("zero_", x, 0, x.shape), "zero_")
+    return _overwrite(x, 0, "zero_")
+
+
+def _overwrite(x: Tensor, value: Operand, what: str) -> Tensor:
+    """Nothing of x is left. As in torch, one that was computed still requires grad; what it was
+    computed from gets the gradient 0."""
+    new = indexing.fit(what, x, value, x.shape)
+    if modes.state.recording and x.requires_grad and not x.is_leaf and not new.requires_grad:
+        new = functions.where(False, x, new)
+    return replace(x, new, what)

@@ -2,6 +2,7 @@
 
 from tinygrad_edu.nn import functional, init, utils
 from tinygrad_edu.nn.activation import (
+    CELU,
     ELU,
     GELU,
     SELU,
@@ -9,6 +10,7 @@ from tinygrad_edu.nn.activation import (
     Hardswish,
     Hardtanh,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
     Mish,
     ReLU,
@@ -63,6 +65,7 @@ from tinygrad_edu.nn.prelu import PReLU
 from tinygrad_edu.nn.shape import Flatten, Identity, Unflatten
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
     "SELU",
@@ -99,6 +102,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",

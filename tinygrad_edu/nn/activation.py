@@ -94,6 +94,12 @@ class Sigmoid(Activation):
     function = staticmethod(functions.sigmoid)
 
 
+class LogSigmoid(Activation):
+    """log(sigmoid(x)), accurate where sigmoid underflows or rounds to 1."""
+
+    function = staticmethod(functions.logsigmoid)
+
+
 class Softsign(Activation):
     """x / (1 + |x|)."""
 
@@ -116,6 +122,14 @@ class ELU(Activation):
     """x above 0, alpha (exp(x) - 1) below. Clevert et al. 2015."""
 
     function = staticmethod(functions.elu)
+    alpha: float = 1.0
+
+
+@_with_options
+class CELU(Activation):
+    """x above 0, alpha (exp(x / alpha) - 1) below: its slope has no jump. Barron 2017."""
+
+    function = staticmethod(functions.celu)
     alpha: float = 1.0
 
 

@@ -313,9 +313,9 @@ class Selection(Written):
         return m.sum(m.where(m.eq(share, 0), 0, ts[0] * share), **params)
 
     def _share(self, m: Reader, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
-        """How much of the result each element is; nan where the result is: no element equals it."""
-        taken = m.eq(x, m.reshape(y, shape=self._kept(x.shape, axes)))
-        taken = m.cast(taken, dtype=x.dtype)
+        """How much of the result each element is; where that is nan, only elements that are."""
+        equal = m.eq(x, m.reshape(y, shape=self._kept(x.shape, axes)))
+        taken = m.cast(m.logical_or(equal, m.logical_not(m.eq(x, x))), dtype=x.dtype)
         return taken / m.sum(taken, axes=axes, keepdims=True)
 
     @staticmethod

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.errors import ArgumentError, CheckpointError, DTypeError, GradientError
+from tinygrad_edu.graph.modes import enable_grad
 from tinygrad_edu.graph.node import clock, tracing
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.parameter import clear_grad
@@ -157,9 +158,22 @@ class Optimizer:
         for p in self._parameters():
             clear_grad(p, set_to_none)
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. Graphs that read the old values are stale
-        from here on."""
+        from here on.
+
+        Args:
+            closure: Computes the loss and its gradients anew; it is called first, and what it
+                returns is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self._step()
+        return loss
+
+    def _step(self) -> None:
         now = tracing()
         if now is not None:
             record_step(self, now)

@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.network import backward as behind
 from analysis.network import forward as ahead
-from analysis.network.context import Context, Record, UnknownSignal
+from analysis.network.context import Context, Parts, Record, UnknownSignal
 from analysis.network.cotangent import Cotangent, source
 from analysis.network.elements import Element
 from analysis.network.fields import LARGEST, across, correlated, pairs_of, remember
@@ -25,6 +25,7 @@ from analysis.network.layouts import is_image
 from analysis.network.records import Array, Signal, Weight
 from analysis.network.response import linear
 from analysis.network.roots import DataRoot, GaussianRoot, Root, at_places
+from analysis.network.rules.parts import at_part, averaged_parts
 from analysis.network.sources import Form, fresh
 from analysis.network.squares import of_reached, remember_taps
 from tinygrad_edu.graph.node import Node
@@ -44,6 +45,8 @@ def convolves(*names: str) -> None:
     for name in names:
         ahead.RULES[name] = convolution
         behind.RULES[name] = convolution_backward
+        ahead.WHOLE.add(name)
+        behind.WHOLE.add(name)
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,8 @@ def spread_out(x: Signal, there: Root | None, places: int, units: int) -> Signal
 def convolution(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """Var(W) channels/groups times the sum of E[x^2] over the positions reached (conv-padding)."""
     x, w = operands
+    if isinstance(x, Parts) and int(node.params.get("groups", 1)) == 1:
+        x = averaged_parts(x, context)
     if not isinstance(x, Signal) or not isinstance(w, Weight):
         raise UnknownSignal("a convolution of something else than a signal and weights")
     if w.mean != 0 or w.shared:
@@ -296,7 +301,7 @@ def convolution_backward(
 ) -> list[Any]:
     """Var(W) out/groups times the sum of E[d^2] over the outputs that use a position."""
     x, w = operands
-    assert isinstance(x, Signal)
+    assert isinstance(x, Signal | Parts)
     assert isinstance(w, Weight)
     inputs: Signal = context.notes["convolution", context.at(node)]
     shape, groups = node.inputs[1].shape, int(node.params.get("groups", 1))
@@ -326,7 +331,10 @@ def convolution_backward(
     )
     if inputs.gaussian:
         passed = behind.through(linear(inputs.second), inputs, passed)
-    return [source(second, np.zeros_like(second), passed), None]
+    result = source(second, np.zeros_like(second), passed)
+    if isinstance(x, Parts):
+        return [tuple(at_part(result, s, inputs) for s in x.signals), None]
+    return [result, None]
 
 
 def merged_places(cotangent: Cotangent, places: int) -> Cotangent:

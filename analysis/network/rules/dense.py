@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from analysis.network.elements import Element, mixed, summed
 from analysis.network.records import Array, Signal, Weight, one_a_unit
 from analysis.network.registry import register
 from analysis.network.roots import DataRoot
+from analysis.network.rules.parts import averaged_parts
 from analysis.network.rules.scores import product
 from analysis.network.rules.steps import by_step, fields_of
 from analysis.network.rules.units import by_unit
@@ -63,7 +64,7 @@ def gathered(x: Record, n: int, shape: tuple[int, ...], context: Context) -> Sig
     """One record for all n inputs of a unit: parts and places averaged. Steps of a sequence with
     one law each give units with one law."""
     if isinstance(x, Parts):
-        return _averaged_parts(x) if x.units == n else None
+        return averaged_parts(x, context) if x.units == n else None
     if not isinstance(x, Signal):
         return None
     if x.units * x.places == n:
@@ -71,37 +72,6 @@ def gathered(x: Record, n: int, shape: tuple[int, ...], context: Context) -> Sig
     if x.places == 1 and not x.fixed and x.units == math.prod(shape[1:]) and shape[-1] == n:
         return replace(x, units=n)
     return None
-
-
-def _averaged_parts(x: Parts) -> Signal:
-    """Moments of a unit picked at random from a concatenation. Two branches' mean squares may go up
-    and down together: their standard deviations are added."""
-    shares = [s.units / x.units for s in x.signals]
-
-    def average(name: str) -> Any:
-        return sum(share * getattr(s, name) for share, s in zip(shares, x.signals, strict=True))
-
-    deviation = sum(
-        share * np.sqrt(np.maximum(s.fluctuation, 0.0))
-        for share, s in zip(shares, x.signals, strict=True)
-    )
-    known = all(s.partner is not None for s in x.signals)
-    return Signal(
-        mean=average("mean"),
-        second=average("second"),
-        fourth=average("fourth"),
-        shift=average("shift"),
-        size=average("size"),
-        fluctuation=np.asarray(deviation**2),
-        excess=np.zeros_like(x.signals[0].second),
-        units=x.units,
-        sources=frozenset().union(*(s.sources for s in x.signals)),
-        places=x.signals[0].places,
-        fixed=all(s.fixed for s in x.signals),
-        dead=min(s.dead for s in x.signals),
-        joined=True,
-        partner=average("partner") if known else None,
-    )
 
 
 def averaged_places(x: Signal, context: Context) -> Signal:
@@ -327,7 +297,10 @@ def added(x: Signal, b: Weight, sign: float, key: Key, context: Context) -> Sign
             raise UnknownSignal(f"{b.name} is used more than once")
         shifted = x.second + 2 * x.mean * mean + mean**2 + b.variance
         both = _biased_partner(x, mean, b, context)
-        return replace(x, mean=x.mean + mean, second=shifted, partner=both)
+        pairs = _biased_pairs(x, mean, b)
+        apart = x.apart and not b.variance
+        moved = replace(x, mean=x.mean + mean, second=shifted, partner=both)
+        return replace(moved, pairs=pairs, apart=apart)
     element = summed(x.element, Element(form))
     if element is None:
         raise UnknownSignal(f"{b.name} is used more than once")
@@ -343,13 +316,14 @@ def added(x: Signal, b: Weight, sign: float, key: Key, context: Context) -> Sign
         dead=0.0 if b.variance or b.mean else x.dead,
         alike=0.0 if b.variance else max(x.alike, x.dead),
         centred=x.centred and not b.variance,
-        apart=x.apart and not b.variance,
         excess=x.excess * share**2 + (b.kurtosis - 3) * (1 - share) ** 2
         if b.variance
         else x.excess,
         element=element,
         sources=element.sources,
         identical=x.identical and not b.variance,
+        pairs=_biased_pairs(x, sign * b.mean + 0 * x.mean, b),
+        apart=x.apart and not b.variance,  # positions share the bias
         partner=both if element.root is not None else _partner(element, context),
     )
 
@@ -359,6 +333,24 @@ def _biased_partner(x: Signal, mean: Array, b: Weight, context: Context) -> Arra
     if x.partner is None:
         return None
     return np.asarray(x.partner + mean * (x.mean + context.partner(x.mean)) + mean**2 + b.variance)
+
+
+def _biased_pairs(x: Signal, mean: Array, b: Weight) -> Callable[[], Array | None] | None:
+    """E[(x + b)_p (x + b)_q] of two positions, which share the bias."""
+    before = x.pairs
+    if before is None:
+        return None
+
+    def pairs() -> Array | None:
+        table = before()
+        if table is None:
+            return None
+        own, added = (values.reshape(-1, x.places) for values in (x.mean, mean))
+        crossed = own[:, :, None] * added[:, None, :]
+        square = added[:, :, None] * added[:, None, :] + b.variance
+        return np.asarray(table + crossed + crossed.transpose(0, 2, 1) + square)
+
+    return pairs
 
 
 def _number(name: str, context: Context) -> int:

@@ -18,6 +18,7 @@ from analysis.network.response import linear
 from analysis.network.roots import GaussianRoot
 from analysis.network.rules.conv import GRADIENT_FIELDS
 from analysis.network.rules.dense import gathered
+from analysis.network.rules.parts import at_part
 from analysis.network.rules.scores import product_backward
 from analysis.network.rules.units import by_unit_backward
 from tinygrad_edu.graph.node import Node
@@ -49,22 +50,10 @@ def dense_backward(
         cotangent = by_unit_backward(node, cotangent, context)
     passed = transposed(inputs, w, n_in, n_out, cotangent, context)
     if isinstance(x, Parts):
-        return [tuple(_of_part(passed, s, inputs) for s in x.signals), None]
+        return [tuple(at_part(passed, s, inputs) for s in x.signals), None]
     if inputs.places != x.places:
         return [repeated(passed, x.places), None]
     return [passed, None]
-
-
-def _of_part(cotangent: Cotangent, part: Signal, whole: Signal) -> Cotangent:
-    """At one part of a concatenation. What follows depends on the mean square of all parts: where
-    theirs scatters much more than this one's, this one does not tell it; where it scatters less, it
-    goes with this one's in that measure."""
-    own, all_of_them = (np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (part, whole))
-    g = behind.settled(cotangent.gradient, 2 * own < all_of_them, all_of_them, whole.shift)
-    measure = np.minimum(all_of_them / np.where(own > 0, own, np.inf), 1.0)
-    measure = np.where(own > 0, measure, 1.0)
-    bent = replace(g, log_1=measure * g.log_1, log_2=measure**2 * g.log_2)
-    return replace(cotangent, gradient=bent)
 
 
 def transposed(
@@ -120,7 +109,7 @@ def _echo(x: Signal, w: Weight, cotangent: Cotangent) -> dict[int, Array]:
             grid = whole_grid(c.root)
             assert grid.z is not None
             curvature = grid.expect(c.value * grid.z) / np.sqrt(grid.q)
-            echo[key] = w.variance * curvature * x.mean * arriving.second
+            echo[key] = x.units * w.variance * curvature * x.mean * arriving.second
     return echo
 
 

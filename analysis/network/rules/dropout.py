@@ -105,6 +105,7 @@ def dropped(node: Node, x: Signal, mask: Mask, context: Context) -> Signal:
         fluctuation=(k * v * v) ** 2 * x.fluctuation,
         excess=np.zeros_like(second),
         element=element,
+        pairs=None,
         sources=x.sources if element is None else element.sources,
         dead=x.dead if element is None else dead_of(element.root, 0, x, context),  # type: ignore[arg-type]
         fixed=False,

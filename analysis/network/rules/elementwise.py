@@ -16,6 +16,7 @@ from analysis.network.program import partial_of
 from analysis.network.records import Array, Mask, Noise, Signal, Weight
 from analysis.network.response import NOT_POSITIVE, Grid, Response, differences, expectations
 from analysis.network.roots import GaussianRoot, MaskedRoot, MixtureRoot, Root
+from analysis.network.rules.products import independent, of_moments, product
 from analysis.network.samples import SampledRoot
 from analysis.network.scatter import share_of_form
 from analysis.network.sources import Form, fresh
@@ -46,6 +47,8 @@ def elementwise(node: Node, operands: Sequence[Record], context: Context) -> Rec
     if len(units) > 1 and 1 in units:
         raise UnknownSignal(f"{node.op.name} with one value for all units")
     if any(s.element is None for s in signals):
+        if node.op.name == "mul" and len(signals) == 2 and independent(signals[0], signals[1]):
+            return product(node, signals[0], signals[1], [0, 1], context)
         raise UnknownSignal(f"{node.op.name} of a signal whose law is not known")
     root = _common_root(node, operands, context)
     if root is not None:
@@ -90,6 +93,18 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
         context.roots[key] = root
         context.variables[root] = x
     return context.roots[key], 0
+
+
+def one_variable(node: Node, operands: Sequence[Record], context: Context) -> bool:
+    """Whether two signals are functions of one variable, so that what is made of them is one, too:
+    a sum of them bends with that variable as a whole, not branch by branch."""
+    roots = [o.element.root for o in operands if isinstance(o, Signal) and o.element is not None]
+    known = {root for root in roots if root is not None}
+    if len(roots) < 2 or len(known) != 1:
+        return False
+    (root,) = known
+    pairs = zip(node.inputs, operands, strict=True)
+    return all(_number(n, x, root, context) is not None for n, x in pairs if isinstance(x, Signal))
 
 
 def _common_root(node: Node, operands: Sequence[Record], context: Context) -> Root | None:
@@ -229,10 +244,10 @@ def _of_two(node: Node, operands: Sequence[Record], context: Context) -> Record:
     a, b = (operands[i] for i in positions)
     assert isinstance(a, Signal)
     assert isinstance(b, Signal)
-    if not a.sources.isdisjoint(b.sources):
+    if not independent(a, b):
         raise UnknownSignal(f"{node.op.name} of two signals whose joint law is not known")
     if node.op.name == "mul":
-        return _product(node, a, b, positions, context)
+        return product(node, a, b, positions, context)
     grids: list[Grid] = []
     values: list[Array] = []
     roots: list[Root] = []
@@ -302,7 +317,7 @@ def _over_both(
     context.slopes[context.at(node)] = slopes
     bend = (up - 2 * second + down) / _STRETCH**2
     moments = (expect(value), second, expect(value**4))
-    return _of_moments(signals, *moments, 0.5 * bend, 0.0 * bend)
+    return of_moments(signals, *moments, 0.5 * bend, 0.0 * bend)
 
 
 def _scaled(xs: list[Array], factor: float) -> list[Array]:
@@ -323,78 +338,5 @@ def _partial(
 
 
 _TINY = np.finfo(float).tiny
-_CURVED = 10.0
-"""Curvatures beyond this come from a first factor that hardly scatters, and are not followed."""
 _STRETCH = 0.1
 """Relative change of both variances by which the curvature is taken."""
-
-
-def _product(node: Node, a: Signal, b: Signal, positions: list[int], context: Context) -> Signal:
-    """Of independent factors: the moments multiply."""
-    mean, second, fourth = a.mean * b.mean, a.second * b.second, a.fourth * b.fourth
-    context.slopes[context.at(node)] = {
-        position: Slope(None, other.mean, other.second, _of_factors(one, other, second, fourth))
-        for position, one, other in ((positions[0], a, b), (positions[1], b, a))
-    }
-    # E[q_a q_b] has their covariance in addition, between 0 and the product of their deviations
-    product = _of_moments((a, b), mean, second, fourth, 0.5 * second, 0.5 * second)
-    if a.partner is None or b.partner is None:
-        return product
-    return replace(product, partner=a.partner * b.partner)
-
-
-def _of_factors(one: Signal, other: Signal, second: Array, fourth: Array) -> Joint:
-    """How a product and the slope by one factor, which is the other factor, go with that one's
-    second moment: both scatter with the input that they have in common, each in its measure. What
-    the other one scatters by in excess is no function of this one's units: it makes a doubt."""
-    own, beside = (
-        np.sqrt(np.maximum(s.fluctuation, 0)) / np.maximum(s.second, _TINY) for s in (one, other)
-    )
-    ratio = np.minimum(beside / np.where(own > 0, own, np.inf), 1.0)
-    rest = beside - ratio * own
-    # the other factor's second moment is known with its correction: of what curvature this is
-    moved = 2 * other.shift / np.maximum(other.second, _TINY)
-    bent = np.clip(moved / np.where(own > 0, own**2, np.inf), -_CURVED, _CURVED)
-    return Joint(
-        own=1 + ratio,
-        slope=ratio,
-        curve=bent - ratio**2,
-        second=second,
-        fourth=fourth,
-        square=other.second,
-        cross=one.second * other.fourth,
-        operand=one.second,
-        units=one.units,
-        apart=rest * (rest + 2 * own) / 2,
-    )
-
-
-def _of_moments(
-    signals: tuple[Signal, Signal],
-    mean: Array,
-    second: Array,
-    fourth: Array,
-    bend: Array,
-    doubt: Array,
-) -> Signal:
-    """A record without a law. Relative scatters and corrections of the operands add up; `bend` and
-    `doubt` times the product of their relative deviations are what curvature adds, and how
-    uncertain that is."""
-    a, b = (np.sqrt(np.maximum(s.fluctuation, 0)) / np.maximum(s.second, _TINY) for s in signals)
-    carried = [s.shift / np.maximum(s.second, _TINY) for s in signals]
-    sizes = [s.size / np.maximum(s.second, _TINY) for s in signals]
-    return Signal(
-        mean=mean,
-        second=second,
-        fourth=fourth,
-        shift=second * sum(carried) + bend * a * b,
-        size=second * sum(sizes) + np.maximum(np.abs(bend), doubt) * a * b,
-        fluctuation=(second * (a + b)) ** 2,
-        excess=np.zeros_like(second),
-        units=signals[0].units,
-        sources=signals[0].sources | signals[1].sources,
-        places=signals[0].places,
-        dead=max(s.dead for s in signals),
-        joined=True,
-        apart=all(s.apart for s in signals),
-    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,8 @@ from analysis.network.elements import Element, mixed, summed
 from analysis.network.fields import pairs_of
 from analysis.network.records import Array, Signal
 from analysis.network.registry import register
+from analysis.network.rules.conv import placed
+from analysis.network.rules.products import across, independent
 from analysis.network.sources import Form
 from tinygrad_edu.graph.node import Node
 
@@ -22,6 +23,8 @@ UNTRACKED = "a sum of two signals whose covariance is not known"
 
 def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
     """a + b. Independent sources have covariance 0; of what they have in common it is computed."""
+    if a.places != b.places and len(node.shape) > 2:
+        a, b = (_by_place(n, x) for n, x in zip(node.inputs, (a, b), strict=True))
     if len(a.second) != len(b.second) or a.units != b.units:
         raise UnknownSignal("a sum of signals whose layouts differ")
     if _hidden(a, b) or _hidden(b, a):
@@ -39,6 +42,11 @@ def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
     if element is not None:
         return _with_law(element, a, b)
     return _of_moments(node, a, b, context)
+
+
+def _by_place(node: Node, x: Signal) -> Signal:
+    """An input that was one row of units, by channels and positions."""
+    return (placed(node, x) if x.places == 1 else None) or x
 
 
 def _hidden(a: Signal, b: Signal) -> bool:
@@ -82,35 +90,42 @@ def _of_moments(node: Node, a: Signal, b: Signal, context: Context) -> Signal | 
     if a.element is not None and b.element is not None:
         both = mixed(a.element, b.element)
     else:
-        both = a.mean * b.mean if a.sources.isdisjoint(b.sources) else None
+        both = a.mean * b.mean if independent(a, b) else across(node, a, b, context)
     if both is None:
         raise UnknownSignal(UNTRACKED)
     second = a.second + b.second + 2 * both
     # without the skewnesses, or an upper bound (Minkowski); it enters corrections only
-    pairs = None
-    if a.sources.isdisjoint(b.sources):
+    if independent(a, b):
         fourth = a.fourth + 6 * a.second * b.second + b.fourth
-        if a.places > 1:
-            pairs = functools.cache(lambda: _pairs_of_both(a, b, context))
+        pairs = _pairs_of_sum(a, b, context)
     else:
+        pairs = None
         fourth = (a.fourth**0.25 + b.fourth**0.25) ** 4
-    made = _joined(a, b, a.mean + b.mean, second, fourth)
-    return replace(made, sources=a.sources | b.sources, pairs=pairs)
+    base = _joined(a, b, a.mean + b.mean, second, fourth)
+    return replace(base, sources=a.sources | b.sources, pairs=pairs)
 
 
-def _pairs_of_both(a: Signal, b: Signal, context: Context) -> Array | None:
+def _pairs_of_sum(a: Signal, b: Signal, context: Context) -> Callable[[], Array | None]:
     """E[(a + b)_p (a + b)_q] of independent branches."""
-    first, second = pairs_of(a, context), pairs_of(b, context)
-    if first is None or second is None:
-        return None
-    one, other = (s.mean.reshape(-1, a.places) for s in (a, b))
-    crossed = one[:, :, None] * other[:, None, :]
-    return np.asarray(first + second + crossed + crossed.transpose(0, 2, 1))
+
+    def pairs() -> Array | None:
+        own, other = pairs_of(a, context), pairs_of(b, context)
+        if own is None or other is None:
+            return None
+        one, two = (s.mean.reshape(-1, s.places) for s in (a, b))
+        crossed = one[:, :, None] * two[:, None, :]
+        return np.asarray(own + other + crossed + crossed.transpose(0, 2, 1))
+
+    return pairs
 
 
 def _joined(a: Signal, b: Signal, mean: Array, second: Array, fourth: Array) -> Signal:
-    """Corrections of branches add up; their scatters may go together, so deviations are added."""
-    variance = np.maximum(second - mean**2, np.finfo(float).tiny)
+    """Corrections of branches add up; their scatters may go together, so deviations are added.
+    Means go with the root of what scatters, so that E[a b] has their covariance in addition."""
+    tiny = np.finfo(float).tiny
+    swing = [np.sqrt(np.maximum(s.fluctuation, 0.0)) / np.maximum(s.second, tiny) for s in (a, b)]
+    means = np.abs(a.mean * b.mean) * swing[0] * swing[1] / 2
+    variance = np.maximum(second - mean**2, tiny)
     deviation = sum(np.sqrt(np.maximum(s.fluctuation, 0.0)) for s in (a, b))
     shape = sum(s.excess * np.minimum(s.variance / variance, 1.0) ** 2 for s in (a, b))
     return Signal(
@@ -118,7 +133,7 @@ def _joined(a: Signal, b: Signal, mean: Array, second: Array, fourth: Array) -> 
         second=second,
         fourth=fourth,
         shift=a.shift + b.shift,
-        size=a.size + b.size,
+        size=a.size + b.size + means,
         fluctuation=np.asarray(deviation) ** 2,
         excess=np.asarray(shape),
         units=a.units,
@@ -139,9 +154,9 @@ ahead.WHOLE.add("concat")
 def concatenate(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """Along the axis of the units: parts one after another."""
     pieces: list[Signal] = []
-    for operand in operands:
+    for place, operand in zip(node.inputs, operands, strict=True):
         if isinstance(operand, Signal):
-            pieces.append(operand)
+            pieces.append(_by_place(place, operand) if len(node.shape) > 2 else operand)
         elif isinstance(operand, Parts):
             pieces.extend(operand.signals)
         else:

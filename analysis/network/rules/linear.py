@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Record, UnknownSignal
-from analysis.network.records import Mask, Signal, Weight, one_a_unit
+from analysis.network.records import Array, Mask, Signal, Weight, one_a_unit
 from analysis.network.registry import register
 from analysis.network.rules.broadcast import alike, by_position
 from analysis.network.rules.dense import biased
-from analysis.network.rules.elementwise import elementwise
+from analysis.network.rules.elementwise import elementwise, one_variable
 from analysis.network.rules.joins import join
 from analysis.network.rules.units import by_unit
 from tinygrad_edu.graph.node import Node
@@ -41,8 +41,8 @@ def scale(node: Node, operands: Sequence[Record], context: Context) -> Record:
         return x * c if node.op.name == "mul" else x / c
     if isinstance(x, Weight) and isinstance(c, Weight | float) and node.op.name == "mul":
         return _product_of_constants(x, c)
-    if isinstance(x, Signal) and isinstance(c, Weight) and node.op.name == "mul":
-        return weighted(node, x, c, context)
+    if isinstance(x, Signal) and isinstance(c, Weight):
+        return weighted(node, x, c if node.op.name == "mul" else reciprocal(c), context)
     if isinstance(x, Signal) and isinstance(c, float):
         if node.op.name == "div" and c == 0:
             raise UnknownSignal("a division by 0")
@@ -64,6 +64,18 @@ def _product_of_constants(w: Weight, c: Weight | float) -> Weight:
     return Weight(w.name, 0.0, variance, kurtosis)
 
 
+def reciprocal(w: Weight) -> Weight:
+    """1 / w of a parameter that is a constant or speaks by its own numbers."""
+    if w.values is None and w.variance:
+        raise UnknownSignal(f"a division by {w.name}, which is drawn at random")
+    numbers = np.asarray(w.mean if w.values is None else w.values, np.float64)
+    if not np.all(numbers):
+        raise UnknownSignal(f"a division by {w.name}, which has a 0 in it")
+    inverse = 1 / numbers
+    values = None if w.values is None else inverse
+    return Weight(w.name, float(inverse.mean()), float(inverse.var()), w.kurtosis, values=values)
+
+
 def scaled(x: Signal, c: float) -> Signal:
     """c x."""
     element = None if x.element is None else x.element.affine(c, 0.0)
@@ -78,7 +90,21 @@ def scaled(x: Signal, c: float) -> Signal:
         element=element,
         dead=1.0 if c == 0 else x.dead,
         partner=None if x.partner is None else c**2 * x.partner,
+        pairs=_times(x, c**2),
     )
+
+
+def _times(x: Signal, square: float) -> Callable[[], Array | None] | None:
+    """What two positions have in common, a factor with this mean square later."""
+    before = x.pairs
+    if before is None or square == 1:
+        return before
+
+    def pairs() -> Array | None:
+        table = before()
+        return None if table is None else square * table
+
+    return pairs
 
 
 def weighted(node: Node, x: Signal, w: Weight, context: Context) -> Signal | None:
@@ -105,6 +131,8 @@ def weighted(node: Node, x: Signal, w: Weight, context: Context) -> Signal | Non
         element=None,
         identical=False,
         partner=None if x.partner is None else square * x.partner,
+        pairs=_times(x, square),
+        apart=x.apart and not w.variance,
     )
 
 
@@ -117,12 +145,18 @@ def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if isinstance(x, float) and isinstance(y, float):
         return x + sign * y
     if isinstance(x, Signal) and isinstance(y, Signal):
+        if one_variable(node, operands, context):
+            return elementwise(node, operands, context)
         x, y = alike(node, x, y)
         return join(node, x, y if sign == 1 else scaled(y, -1.0), context)
     first = isinstance(x, Signal)
     signal, other = (x, y) if first else (y, x)
     if not isinstance(signal, Signal):
         raise UnknownSignal(f"{node.op.name} of what is no signal")
+    if isinstance(other, Weight) and not other.variance:
+        other = other.mean
+    if isinstance(other, float) and signal.element is not None and signal.element.pure:
+        return elementwise(node, [signal, other] if first else [other, signal], context)
     signal = signal if first or sign == 1 else scaled(signal, -1.0)
     sign = sign if first else 1.0
     if isinstance(other, Weight):

@@ -84,8 +84,11 @@ def _statistics(x: Signal, centres: bool) -> tuple[Array, Array]:
     return mean, np.maximum(pooled(x.second) - mean**2, 0.0)
 
 
-def _pools_places(node: Node) -> bool:
-    """Whether the axes reach over all positions (after those of batch and channels or groups)."""
+def _pools_places(node: Node, x: Signal) -> bool:
+    """Whether the axes reach over all positions (after those of batch and channels or groups), or
+    over everything, in whatever shape."""
+    if np.prod([node.shape[axis] for axis in _axes(node)]) == x.units * x.places:
+        return True
     return len(node.shape) > 2 and set(range(2, len(node.shape))) <= set(_axes(node))
 
 
@@ -95,7 +98,7 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
     coordinate on a sphere, with excess kurtosis -6 / count."""
     if np.prod([node.shape[axis] for axis in _axes(node)]) < 2:
         raise UnknownSignal("a norm over one element gives 0 whatever it is")
-    if x.places > 1 and not _pools_places(node):
+    if x.places > 1 and not _pools_places(node, x):
         raise UnknownSignal("a norm over the channels of one position, or some of the positions")
     count = max(_count(node, x), 1)
     channels = count if centres else math.inf

@@ -136,6 +136,8 @@ def scale_backward(
 ) -> list[Any]:
     """By a constant c, or by one factor for each unit; other products as any elementwise op."""
     assert node.op is not None
+    if context.at(node) in context.applied:
+        return elementwise_backward(node, operands, cotangent, context)
     position = 0 if isinstance(operands[0], Signal) else 1
     other = operands[1 - position]
     if isinstance(other, float):
@@ -143,6 +145,7 @@ def scale_backward(
     elif ("units", context.at(node)) in context.notes:
         passed = by_unit_backward(node, cotangent, context)
     elif isinstance(other, Weight):
+        other = context.notes[context.at(node)]  # of a division, its reciprocal
         square = other.mean**2 + other.variance
         full = np.ones_like(cotangent.gradient.second)
         passed = cotangent.by_slope(None, other.mean * full, square * full)
@@ -158,6 +161,8 @@ def add_backward(
 ) -> list[Any]:
     """The gradient goes to every branch."""
     assert node.op is not None
+    if context.at(node) in context.applied:
+        return elementwise_backward(node, operands, cotangent, context)
     x, y = operands
     signs = (1.0, 1.0 if node.op.name == "add" else -1.0)
     if isinstance(x, Signal) and isinstance(y, Signal):

@@ -157,3 +157,15 @@ def test_the_inert_expectation_binds_its_variable() -> None:
     assert node.free_symbols == {s, mu, q}
     assert node.subs(q, 2).args[3] == 2
     assert node.doit() == node
+
+
+@pytest.mark.parametrize("text", ["cos(x*x)", "sin(x*x + x)", "x*sin(x*x)*exp(-0.3*x*x)"])
+def test_oscillations_that_quicken(text: str) -> None:
+    """exp(i x^2) has moments, by a Gaussian of complex width."""
+    from analysis.symbolic.activations import moments
+
+    second = moments(text).second
+    assert second.exact is not None
+    f = sp.lambdify(sp.Symbol("x"), sp.sympify(text), "mpmath")
+    truth = mpmath.quad(lambda z: f(z) ** 2 * mpmath.npdf(z), [i / 2 for i in range(-20, 21)])
+    assert float(second) == pytest.approx(float(truth), rel=1e-12)

@@ -61,3 +61,21 @@ def test_parameters_may_stand_outside_the_conditions() -> None:
 def test_what_cannot_be_cut_is_refused(f: sp.Expr) -> None:
     with pytest.raises(UnsupportedActivation):
         split(f, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "points"),
+    [
+        (sp.Max(x, 1 / (1 + sp.exp(-x))), [0.6590460684074066]),
+        (sp.Abs(x * sp.tanh(x) - 1), [-1.1996786402577338, 1.1996786402577338]),
+        (sp.Piecewise((x, sp.log(sp.Abs(x) + 1) <= 0), (2 * x, True)), [0]),
+    ],
+)
+def test_conditions_that_are_no_polynomials(f: sp.Expr, points: list[float]) -> None:
+    assert kinks(f, x) == pytest.approx(points, rel=1e-15)
+
+
+def test_branches_that_sympy_cannot_order_are_refused() -> None:
+    inner = sp.Piecewise((x + 3, x > sp.Rational(1, 2)), (-x, True)) / 10 + sp.sin(x)
+    with pytest.raises(UnsupportedActivation):
+        split(sp.Max(inner, sp.sin((x + sp.Rational(1, 4)) ** 2)), x)
