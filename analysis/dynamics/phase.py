@@ -64,12 +64,12 @@ def phase(expect: Expectations, sigma_w2: Array, sigma_b2: Array) -> Phase:
 def _fixed(expect: Expectations, w: Array, b: Array) -> tuple[Array, Array, Array]:
     """q, slope and chi_1 for pairs (w, b): the first crossing from variance 1 on."""
     cell, up, settles, stays = _cells(expect, w, b)
-    q = np.clip(_within(expect, cell, w, b), GRID[cell], GRID[cell + 1])
+    q = _within(expect, cell, w, b)
     for _ in range(NEWTON_STEPS):
         at = expect.curves(q)
         steep = w * at.slope - 1
         moved = q - (w * at.second + b - q) / np.where(np.abs(steep) > 1e-9, steep, -1.0)
-        q = np.where(settles, np.clip(moved, GRID[cell], GRID[cell + 1]), 1.0)
+        q = np.where(settles, moved, 1.0)
     q = np.where(stays, 1.0, q)
     at = expect.curves(q)
     slope, chi = (np.where(settles, w * values, np.nan) for values in (at.slope, at.chi))

@@ -158,9 +158,7 @@ class _Line:
         a, b = ((t - self.mean) / (self.sigma * math.sqrt(2)) for t in (low, high))
         if a > 0:  # by the smaller tails, which keep their digits
             return (math.erfc(a) - math.erfc(b)) / 2
-        return (
-            (math.erfc(-b) - math.erfc(-a)) / 2 if b < 0 else 1 - (math.erfc(-a) + math.erfc(b)) / 2
-        )
+        return (math.erfc(-b) - math.erfc(-a)) / 2
 
 
 def _crossings(f: Function, x: Array, level: float) -> Iterator[float]:

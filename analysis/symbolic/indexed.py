@@ -52,7 +52,7 @@ def _sum_of_term(term: Expr, limits: tuple[Symbol, Expr, Expr], ranges: Ranges) 
     for delta in varying.atoms(KroneckerDelta):
         (other,) = set(delta.args) - {i}
         if i in delta.args and _lies_within(other, low, high, ranges):
-            return constant * (varying / delta).subs(i, other)
+            return constant * varying.subs(i, other)  # there the delta is 1
     if varying.is_polynomial(i) and not varying.has(sp.Sum):
         return constant * sp.summation(varying, limits)
     bound = Symbol(f"_{1 + len(varying.atoms(sp.Sum))}", integer=True)  # one name, to compare by

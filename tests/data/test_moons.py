@@ -37,6 +37,15 @@ def test_without_noise_points_lie_on_two_unit_half_circles(n: int, seed: int) ->
     assert (lower[:, 1] <= 0.5).all()
 
 
+@pytest.mark.parametrize("n", [4, 7, 100])
+def test_points_are_spread_evenly_from_end_to_end(n: int) -> None:
+    points, labels = two_moons(n, noise=0)
+    for sign, start in ((-1, -1.0), (1, 0.0)):
+        x = np.sort(points[labels == sign, 0])
+        expected = start + 1 - np.cos(np.linspace(0, np.pi, len(x)))
+        assert np.allclose(x, expected, rtol=0, atol=1e-15)
+
+
 def test_noise_has_the_standard_deviation_asked_for() -> None:
     n, noise = 20_000, 0.3
     clean, _ = two_moons(n, 0, seed=5)

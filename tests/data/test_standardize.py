@@ -77,20 +77,20 @@ def test_images_keep_their_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "x",
+    ("x", "message"),
     [
-        np.zeros(3),
-        np.zeros((0, 3)),
-        np.array(1.0),
-        [[np.nan]],
-        [[np.inf]],
-        [["a"]],
-        [[1j]],
+        (np.zeros(3), "examples along the first axis"),
+        (np.zeros((0, 3)), "examples along the first axis"),
+        (np.array(1.0), "examples along the first axis"),
+        ([[np.nan]], "NaN or an infinity"),
+        ([[np.inf]], "NaN or an infinity"),
+        ([["a"]], "real numbers"),
+        ([[1j]], "real numbers"),
     ],
     ids=["no features", "no examples", "scalar", "nan", "infinity", "text", "complex"],
 )
-def test_fit_refuses(x: object) -> None:
-    with pytest.raises(DataError):
+def test_fit_refuses(x: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         Standardize.fit(x)  # type: ignore[arg-type]
 
 

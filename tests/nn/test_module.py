@@ -245,6 +245,7 @@ Net(
     [
         lambda m: m.register_buffer("a.b", tg.zeros(1)),
         lambda m: m.register_parameter("", None),
+        lambda m: m.register_parameter(3, None),
         lambda m: setattr(m, "a.b", nn.Linear(1, 1)),
         lambda m: nn.Sequential({"a.b": nn.Linear(1, 1)}),
     ],

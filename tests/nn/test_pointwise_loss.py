@@ -41,6 +41,15 @@ def test_cross_entropy_of_probabilities_and_of_scores_agree() -> None:
     assert F.binary_cross_entropy(scores.sigmoid(), target).item() == pytest.approx(wanted, 1e-13)
 
 
+def test_a_factor_for_the_positive_term_alone() -> None:
+    """-(w t log p + (1 - t) log(1 - p))"""
+    scores, target, w = np.array([0.7, -1.3, 2.0]), np.array([1.0, 0.25, 0.0]), 3.0
+    p = 1 / (1 + np.exp(-scores))
+    wanted = -(w * target * np.log(p) + (1 - target) * np.log(1 - p))
+    found = F.binary_cross_entropy_with_logits(scores, target, reduction="none", pos_weight=w)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-13)
+
+
 def test_a_wrong_certainty_costs_100_and_has_a_slope() -> None:
     p = tg.tensor([0.0, 1.0, 1.0, 0.0], requires_grad=True)
     target = tg.tensor([1.0, 0.0, 1.0, 0.0])

@@ -21,6 +21,11 @@ def test_one_slope_or_one_for_each_channel() -> None:
     assert nn.PReLU()(tg.tensor(-1.0)).shape == ()
 
 
+def test_its_dtype() -> None:
+    assert nn.PReLU().weight.dtype == tg.float32
+    assert nn.PReLU(dtype=tg.float64).weight.dtype == tg.float64
+
+
 def test_mistakes() -> None:
     with pytest.raises(ArgumentError):
         nn.PReLU(0)

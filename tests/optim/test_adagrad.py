@@ -26,6 +26,10 @@ def test_divides_by_the_root_of_the_sum_of_squares() -> None:
     assert after([3.0, 4.0], eps=0.0) == pytest.approx(-1 - 4 / 5, rel=1e-14)
 
 
+def test_eps_is_added_to_the_root() -> None:
+    assert after([3.0], eps=1.0) == pytest.approx(-3 / 4, rel=1e-14)
+
+
 def test_starts_from_a_sum_and_decays() -> None:
     found = after([3.0, 0.5], eps=0.0, initial_accumulator_value=16.0, lr_decay=1.0)
     assert found == pytest.approx(-3 / 5 - 0.5 * 0.5 / 25.25**0.5, rel=1e-14)

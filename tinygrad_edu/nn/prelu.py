@@ -10,7 +10,6 @@ from tinygrad_edu.graph.tensor import Operand, Tensor
 from tinygrad_edu.nn import functional
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.nn.parameter import Parameter
-from tinygrad_edu.ops import dtypes
 
 
 class PReLU(Module):
@@ -33,7 +32,7 @@ class PReLU(Module):
             raise ArgumentError(f"PReLU: needs at least one parameter, got {num_parameters}.")
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(full((num_parameters,), init, dtype or dtypes.default_float))
+        self.weight = Parameter(full((num_parameters,), init, dtype))
 
     def forward(self, x: Operand) -> Tensor:
         """(n, channels, ...), or any shape with one parameter, to the same."""

@@ -108,16 +108,18 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
     element = None if x.element is None else x.element.affine(factor, -factor * mean)
     second = factor**2 * np.maximum(x.second - 2 * mean * x.mean + mean**2, 0.0)
     fourth = 3 * second**2 if element is None else element.moments()[2]
-    # v scatters, and v / (v + eps) is curved
-    scatter = np.abs(x.fluctuation) + (x.fourth - x.second**2) / count
+    # v scatters, and v / (v + eps) is curved; about their own mean, of n units 1/n of v is lost
+    own = x.fourth - x.second**2 if element is None else (fourth - second**2) / factor**4
+    scatter = np.abs(x.fluctuation) + own / count
     bent = -eps_of(node) * scatter * factor**6
+    lost = eps_of(node) * factor**4 * spread / channels
     partner = None
     if x.partner is not None and not np.any(mean):
         partner = factor * context.partner(factor) * x.partner
     nothing = max(x.dead, x.alike) if centres else x.dead  # equal units give 0: exact, no size
     fluctuation, excess = _sphere(x, second, fourth, factor, count)
     left = np.zeros_like(second) if centres else (factor * x.mean) ** 2
-    open_size = 4 * np.abs(bent) + left * factor**2 * (np.abs(x.shift) + x.size)
+    open_size = 4 * np.abs(bent) + lost + left * factor**2 * (np.abs(x.shift) + x.size)
     if np.any(left):
         # a mean stays, and which share of the length it has goes with the scatter of the rest
         alone, between = 2 * (second - left) ** 2, 4 * left * (second - left)
@@ -136,7 +138,7 @@ def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> R
         mean=factor * (x.mean - mean),
         second=second,
         fourth=fourth,
-        shift=bent - nothing * second,
+        shift=bent - lost - nothing * second,
         size=open_size,
         fluctuation=fluctuation,
         excess=excess,
@@ -232,7 +234,7 @@ def _back_within_example(
         # seen as a function of the variance q of x: E[1/v] = (1 + 3/n)/q, or 2/n about 0; above,
         # length does not scatter
         bend = (g.log_2 + g.log_1**2) / 2
-        terms += [(2.0 + centres) * ratio**2 / n, -2 * bend * ratio**2 / n]
+        terms += [(2 * ratio**2 + centres * ratio) / n, -2 * bend * ratio**2 / n]
     else:  # E[1/v] over a group, beyond what the average over all units says
         about = (x.fourth - x.second**2) / np.maximum(x.second**2, _TINY)
         terms.append(about * ratio**2 * (1 / n - 1 / max(x.units, n)))

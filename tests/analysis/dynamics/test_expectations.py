@@ -67,6 +67,26 @@ def test_the_series_and_the_iterated_integral_agree_with_closed_forms(name: str,
         assert expect._iterated(f, 0.7, c, 18) == pytest.approx(exact, rel=1e-12, abs=1e-15)
 
 
+def test_coefficients_of_a_cube() -> None:
+    """(sqrt(q) z)^3 = q^(3/2) (3 h_1 + sqrt(6) h_3)."""
+    coefficients, total = Expectations(read("x**3"))._hermite(2.0, False)
+    expected = 2**1.5 * np.array([0, 3, 0, np.sqrt(6), 0, 0])
+    assert coefficients[:6] == pytest.approx(expected, abs=1e-12)
+    assert total == pytest.approx(8 * 15)
+
+
+def test_the_series_is_enough_for_smooth_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> float:
+        raise AssertionError("an integral of integrals takes a hundred times as long")
+
+    monkeypatch.setattr(Expectations, "_iterated", refused)
+    expect = Expectations(read("tanh"))
+    value, error = expect.kernel(1.0, 0.5)
+    second = expect.curves(np.ones(1)).second[0]
+    assert value / second == pytest.approx(0.4725513993752427, rel=1e-11)  # as in test_maps
+    assert error < 1e-13
+
+
 def test_closed_kernels_are_found_where_they_are() -> None:
     for name in ("tanh", "gelu", "hardtanh", "relu6", "sign", "elu"):
         assert closed_kernel(read(name).expression) is None

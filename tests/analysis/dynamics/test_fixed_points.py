@@ -10,6 +10,8 @@ import sympy as sp
 
 import analysis
 from analysis.dynamics.fixed_points import bisected
+from analysis.dynamics.maps import Maps
+from analysis.dynamics.number import Number
 from analysis.errors import NoFixedPoint
 
 # sigma_b2: (sigma_w2, q). Poole et al. 2016 and Schoenholz et al. 2017 define it; numbers by mpmath
@@ -191,7 +193,77 @@ def test_a_decreasing_map_is_iterated() -> None:
     assert at.slope == pytest.approx(-2 / (1 + 4 * at.q) ** 1.5, rel=1e-10)
 
 
+def test_a_map_that_rises_and_falls_is_iterated() -> None:
+    """phi = 3 x exp(-x^2): V(q) = 9 q / (1 + 4 q)^(3/2), which leaves 0 and settles."""
+    at = analysis.maps("3*x*exp(-x**2)").fixed_point(1.0)
+    assert at.q == pytest.approx((9 ** (2 / 3) - 1) / 4, rel=1e-12)
+    assert at.stable
+    assert [other.q for other in at.others] == [0]
+
+
 def test_bisection() -> None:
     assert bisected(lambda x: x**3 - 2, 0.0, 2.0) == pytest.approx(2 ** (1 / 3), rel=1e-15)
     assert bisected(lambda x: math.inf if x > 1 else x - 0.5, 0.0, 2.0) == pytest.approx(0.5)
     assert bisected(np.sign, -1.0, 3.0) == pytest.approx(0.0, abs=1e-15)
+
+
+def _shifted(monkeypatch: pytest.MonkeyPatch, name: str, error: float) -> None:
+    """Every expectation of that name says that it may be off by `error`."""
+    right = getattr(Maps, name)
+    monkeypatch.setattr(
+        Maps, name, lambda *given, **options: Number(float(right(*given, **options)), error)
+    )
+
+
+def test_errors_of_expectations_reach_the_fixed_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error e of E[phi^2] moves q as biases of variance w e more would; one of E[phi phi'] moves
+    c as far as the crossing of the shifted map lies from it. All but e^2."""
+    w, b, e = 2.0, 0.05, 1e-6
+    tanh = analysis.maps("tanh")
+    moved_q = tanh.fixed_point(w, b + w * e).q - tanh.fixed_point(w, b).q
+    at = tanh.fixed_point(w, b)
+
+    def beyond(c: float) -> float:
+        return (w * (tanh.kernel(at.q, c) + e) + b) / at.q - c
+
+    moved_c = bisected(beyond, at.c - 0.1, at.c + 0.1) - at.c
+    _shifted(monkeypatch, "second", e)
+    _shifted(monkeypatch, "kernel", e)
+    found = tanh.fixed_point(w, b)
+    assert found.q.error == pytest.approx(moved_q, rel=1e-3)
+    assert found.c.error == pytest.approx(moved_c, rel=1e-3)
+    assert found.c_slope.error == pytest.approx(w * e)
+
+
+@pytest.mark.parametrize("name", ["second", "derivative_second"])
+def test_errors_of_expectations_reach_the_edge(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves is q with chi_1 = 1: the root of q - V / X - b, and with it w = 1 / X."""
+    tanh, b, e = analysis.maps("tanh"), 0.05, 1e-6
+    edge = tanh.critical(b)
+    assert edge.q is not None
+    up = {"second": 0.0, "derivative_second": 0.0, name: e}
+
+    def off(q: float) -> float:
+        second, chi = tanh.second(q) + up["second"], chi_of(q)
+        return q - second / chi - b
+
+    def chi_of(q: float) -> float:
+        return tanh.derivative_second(q) + up["derivative_second"]
+
+    q = bisected(off, edge.q - 0.1, edge.q + 0.1)
+    own = e if name == "derivative_second" else 0.0
+    bend = abs(chi_of(q) - chi_of(edge.q))
+    moved = abs(q - edge.q)
+    weight = (own + bend) * edge.sigma_w2**2  # both may have the same sign
+    _shifted(monkeypatch, name, e)
+    found = tanh.critical(b)
+    assert found.q is not None
+    assert found.q.error == pytest.approx(moved, rel=1e-3)
+    assert found.sigma_w2.error == pytest.approx(weight, rel=1e-3)
+
+
+def test_the_error_of_a_rectifiers_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    _shifted(monkeypatch, "derivative_second", 1e-6)
+    assert analysis.maps("relu").critical().sigma_w2.error == pytest.approx(
+        1 / 0.5 - 1 / 0.500001, rel=1e-5
+    )

@@ -12,7 +12,7 @@ import sympy as sp
 
 import analysis
 import tinygrad_edu as tg
-from analysis.dynamics.maps import Maps
+from analysis.dynamics.maps import Maps, _scale
 from analysis.dynamics.number import Number
 from analysis.errors import InputError, InvalidLaw, UnknownActivation
 
@@ -151,6 +151,15 @@ def test_the_chaos_of_an_activation_that_jumps() -> None:
     assert step.c(0.5, 1.0, 1.0) == pytest.approx(2 / math.pi * math.asin(0.5), rel=1e-11)
 
 
+@pytest.mark.parametrize("name", ["tanh", "hardtanh", "relu", "erf"])
+def test_signals_of_no_variance(name: str) -> None:
+    """Only the biases are left, which all inputs share."""
+    deep = analysis.maps(name)
+    with np.errstate(divide="raise", invalid="raise"):
+        assert deep.kernel(0.0, 0.5) == 0
+        assert deep.c(0.5, 0.0, 1.3, 0.2) == pytest.approx(1)
+
+
 def test_impossible_arguments() -> None:
     tanh = analysis.maps("tanh")
     for call in (
@@ -188,6 +197,14 @@ def test_depth_scales() -> None:
     edge = tanh.critical(0.05)
     assert tanh.depth_scale(edge.sigma_w2, 0.05).xi_c > 1e9
     assert tanh.depth_scale(edge.sigma_w2, 0.05).xi_q == pytest.approx(1.5210974, rel=1e-7)
+
+
+def test_the_error_of_a_slope_reaches_the_depth_scale() -> None:
+    """What -1 / log(slope) moves by where the slope moves by its error."""
+    slope, error = -0.7, 1e-6
+    moved = abs(1 / math.log(0.7 + error) - 1 / math.log(0.7))
+    assert _scale(Number(slope, error)).error == pytest.approx(moved, rel=1e-4)
+    assert _scale(Number(slope)) == pytest.approx(-1 / math.log(0.7))
 
 
 def test_the_depth_scale_is_that_of_the_iterated_map() -> None:

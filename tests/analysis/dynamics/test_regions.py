@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import analysis
 import tinygrad_edu as tg
+from analysis.dynamics.number import Number
+from analysis.dynamics.regions import _alignment
 from analysis.errors import InputError, InvalidLaw
 
 
@@ -78,6 +81,16 @@ def test_limits() -> None:
     assert point.linear == point.alignment == 1
     assert point.slope == pytest.approx(1 / math.cosh(2) ** 2)
     assert analysis.regions("tanh", 50, 1).saturated == pytest.approx(1)
+
+
+def test_errors_reach_the_alignment() -> None:
+    """s^2 variance / spread moves by so much where s and the spread move by their errors."""
+    s, spread = Number(0.5, 1e-6), Number(0.8, 2e-6)
+    found = _alignment(s, 1.2, SimpleNamespace(variance=spread))
+    ends = [(0.5 + a * 1e-6) ** 2 * 1.2 / (0.8 + b * 2e-6) for a in (-1, 1) for b in (-1, 1)]
+    assert found == pytest.approx(0.375)
+    assert found.error == pytest.approx(max(abs(end - found) for end in ends), rel=1e-4)
+    assert _alignment(Number(0.0), 1.0, SimpleNamespace(variance=spread)).error == 0
 
 
 def test_what_is_refused() -> None:

@@ -141,6 +141,7 @@ def test_gradient_of_relu_at_glorots_scale() -> None:
     found = only(net, "NI201")
     # 20 slopes of 1/2 and 19 layers of fan_in Var(W) = 1 lie between first and last hidden place
     assert found.evidence["ratio"] == pytest.approx(2.0**-20, rel=1e-6)
+    assert found.evidence["factor"] == pytest.approx(2.0 ** (-20 / 19), rel=1e-6)
     signal = only(net, "NI101")
     assert signal.evidence["factor"] == pytest.approx(0.5, rel=1e-6)
     assert signal.evidence["last"] / signal.evidence["first"] == pytest.approx(2.0**-19, rel=1e-6)
@@ -179,6 +180,34 @@ def test_dropout_shortens_the_depth_scale() -> None:
     assert found.evidence["depth_scale"] == pytest.approx(-1 / math.log(slope), rel=1e-4)
 
 
+@pytest.mark.parametrize("drawn", [True, False])
+def test_dropout_between_tanh_layers_with_biases(drawn: bool) -> None:
+    """The maps q' = w E[tanh(u)^2] / (1 - p) + b and c' q' = w E[tanh(u) tanh(v)] + b, iterated by
+    Gauss-Hermite sums; biases that were not drawn have no variance to count with."""
+    w, p = 1.8, 0.3
+    layers: list[nn.Module] = []
+    for _ in range(20):
+        dense = linear(40, 40, math.sqrt(w))
+        nn.init.normal_(dense.bias, 0.2, 0.3)
+        if not drawn:
+            dense.bias.data = tg.zeros(40)
+        layers += [dense, nn.Tanh(), nn.Dropout(p)]
+    found = only(nn.Sequential(*layers, linear(40, 10)), "NI703").evidence["depth_scale"]
+    b = 0.2**2 + 0.3**2 if drawn else 0.0
+    z, weight = np.polynomial.hermite_e.hermegauss(60)
+    weight = weight / weight.sum()
+    q, c = 1.0, 0.5
+    for _ in range(300):
+        u = math.sqrt(q) * z[:, None]
+        v = math.sqrt(q) * (c * z[:, None] + math.sqrt(1 - c * c) * z)
+        after = w * float(weight @ np.tanh(u[:, 0]) ** 2) / (1 - p) + b
+        c = (w * float(weight @ (np.tanh(u) * np.tanh(v)) @ weight) + b) / after
+        slopes = (1 - np.tanh(u) ** 2) * (1 - np.tanh(v) ** 2)
+        slope = w * float(weight @ slopes @ weight)
+        slope, q = slope * q / after, after
+    assert found == pytest.approx(-1 / math.log(slope), rel=1e-3)
+
+
 def test_variance_shift_has_the_means_share() -> None:
     """(v + p m^2) / ((1 - p) v) with m^2 / v = 1/(pi - 1) behind relu."""
     layers = [linear(32, 64), nn.ReLU(), nn.Dropout(0.5), linear(64, 64, bias=False)]
@@ -193,11 +222,25 @@ def test_a_silent_layers_probability() -> None:
     assert only(net, "NI304").evidence["probability"] == pytest.approx(1 - (15 / 16) ** 5)
 
 
+def test_the_narrowest_layer_is_named() -> None:
+    found = only(dense_network([8, 6, 4, 5, 3], "relu"), "NI304")
+    assert found.evidence["width"] == 4
+    assert found.evidence["probability"] == pytest.approx(
+        1 - (1 - 2**-6) * (1 - 2**-4) * (1 - 2**-5)
+    )
+
+
 def test_scatter_of_one_draw() -> None:
     """sum 5/n to first order, for relu; what inputs of different length add is not counted."""
     for n_in in (8, 400):
         net = dense_network([n_in] + [16] * 6 + [4], "relu")
         assert only(net, "NI801").evidence["scatter"] == pytest.approx(6 * 5 / 16)
+
+
+def test_one_unit_is_not_identical_to_others() -> None:
+    net = nn.Sequential(linear(16, 1), nn.Tanh(), linear(1, 10))
+    nn.init.constant_(net[0].weight, 0.25)
+    assert "NI401" not in codes(net)
 
 
 def test_the_first_loss() -> None:
@@ -210,6 +253,15 @@ def test_conditioning_behind_sigmoid() -> None:
     """1 + 5.7632 n for a pre-activation of variance 1."""
     found = only(dense_network([64, 128, 10], "sigmoid", "lecun_normal"), "NI501")
     assert found.evidence["condition"] == pytest.approx(1 + 5.7632 * 128, rel=1e-4)
+
+
+def test_conditioning_of_data_that_are_not_centred() -> None:
+    """1 + n m^2 / v with the mean of 3^2 and 0^2 over the mean of 1 and 4."""
+    z = np.random.default_rng(0).standard_normal((64, 2))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    found = only(dense_network([2, 64, 4], "tanh"), "NI501", z * [1.0, 2.0] + [3.0, 0.0])
+    assert found.evidence["ratio"] == pytest.approx(4.5 / 2.5, rel=1e-6)
+    assert found.evidence["condition"] == pytest.approx(1 + 2 * 4.5 / 2.5, rel=1e-6)
 
 
 # ------------------------------------------------------------------------------ details

@@ -85,6 +85,14 @@ def test_an_error_in_the_model_leaves_it_as_it_was(model: object) -> None:
     np.testing.assert_array_equal(model[0].weight.detach().numpy(), before)
 
 
+def test_the_mean_is_the_outputs_own(model: object) -> None:
+    """sigmoid has the mean 1/2 whatever the width; six standard errors over networks."""
+    net = nn.Sequential(*model, nn.Sigmoid())  # type: ignore[misc]
+    means = analysis.measure(net, networks=200, seed=1, progress=False).mean[:, -1]
+    assert abs(means.mean() - 0.5) < 6 * means.std() / math.sqrt(200)
+    assert means.std() < 0.1  # the mean of squares would be off by 0.2
+
+
 def test_interrupting_returns_what_was_measured(
     model: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,15 @@ def test_bad_input_is_refused() -> None:
         analysis.analyze(model)
 
 
+def test_an_unknown_initialiser_names_those_there_are() -> None:
+    with pytest.raises(InputError, match="known are ") as caught:
+        dense_network([4, 4], "relu", "nothing_like_it")
+    names = str(caught.value).partition("known are ")[2].split(", ")
+    assert "kaiming_normal" in names
+    assert all(callable(getattr(nn.init, f"{name}_")) for name in names)
+    assert not any(name.startswith("_") for name in names)
+
+
 def test_cost_is_linear_in_depth_and_the_model_is_not_touched() -> None:
     model = dense_network([16] * 400, "tanh")
     before = model[0].weight.detach().numpy().copy()
@@ -219,3 +229,29 @@ def test_what_is_not_followed_says_what_to_do() -> None:
     crossed = Net(lambda s, x: s.a(x).mT @ s.b(x), a=linear(4, 8), b=linear(4, 8))
     findings = analysis.analyze(crossed, (6, 4)).findings
     assert any("those of an attention" in f.message for f in findings)
+
+
+def test_forward_only() -> None:
+    model = dense_network([16, 20, 20, 4], "tanh")
+    both, ahead = analysis.analyze(model), analysis.analyze(model, backward=False)
+    assert all(row.backward is not None for row in both.layers)
+    assert all(row.backward is None for row in ahead.layers)
+    assert [row.forward for row in ahead.layers] == [row.forward for row in both.layers]
+
+
+def test_beside_an_unknown_branch_the_rest_is_known() -> None:
+    """The cumulative sum of a concatenation goes nowhere."""
+
+    def run(s: Any, x: tg.Tensor) -> tg.Tensor:
+        h = s.a(x)
+        s.lost(tg.cat([h, s.b(x)], -1).cumsum(-1))
+        return s.last(h.tanh())
+
+    layers = {"a": nn.Linear(16, 20), "b": nn.Linear(16, 20), "last": nn.Linear(20, 4)}
+    found = analysis.analyze(Net(run, lost=nn.Identity(), **layers)).layers
+    rows = {row.name: row for row in found}
+    assert rows["lost"].forward is None
+    alone = nn.Sequential(layers["a"], nn.Tanh(), layers["last"])
+    for name, row in zip(("a", "last"), analysis.analyze(alone).layers[::2], strict=True):
+        assert rows[name].forward == row.forward
+        assert rows[name].backward == row.backward

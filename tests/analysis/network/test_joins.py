@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import pytest
 import analysis
 import tinygrad_edu as tg
 from analysis.errors import InputError
+from analysis.network.analyze import propagate
+from analysis.network.records import Signal
 from analysis.report.report import Backward, Forward, Report
 from tests.analysis.network.nets import CASES, Net, linear, one, residual
 from tinygrad_edu import nn
@@ -122,6 +126,74 @@ def test_slices_of_the_same_units_are_dependent_and_others_are_not() -> None:
     ]
     assert seen[0].forward.second == pytest.approx(4.0)
     assert seen[1].forward.second == pytest.approx(2.0)
+
+
+def test_a_long_sum_remembers_the_branches_that_are_still_used() -> None:
+    """s = a + b + c, then s - a - b, s + a + b = 2 a + 2 b + c, and with two strangers."""
+    layers = {name: linear(16, 40, bias_std=1.0) for name in "abcde"}  # of second moment 2
+
+    def run(s: Any, x: tg.Tensor) -> tg.Tensor:
+        a, b = s.a(x), s.b(x)
+        total = a + b + s.c(x)
+        other = s.other(total + s.d(x) + s.e(x))
+        return tg.cat([s.less(total - a - b), s.more(total + a + b), other], -1)
+
+    marks = {name: nn.Identity() for name in ("less", "more", "other")}
+    found = {row.name: row for row in analysis.analyze(Net(run, **layers, **marks)).layers}
+    seconds = [found[name].forward.second for name in marks]
+    assert seconds == pytest.approx([2, 18, 10])
+
+
+def test_a_layer_that_is_used_on_related_signals() -> None:
+    """W h and W g with g = h / 2 + z: each has its input's second moment, and the difference that
+    of h - g."""
+
+    def run(s: Any, x: tg.Tensor) -> tg.Tensor:
+        h = s.a(x).tanh()
+        g = 0.5 * h + s.b(x)
+        first, second = s.w(h), s.w(g)
+        return tg.cat([s.one(second), s.two(first - second)], -1)
+
+    layers = {"a": linear(16, 40), "b": linear(16, 40), "w": linear(40, 40)}
+    model = Net(run, **layers, one=nn.Identity(), two=nn.Identity())
+    found = {row.name: row for row in analysis.analyze(model).layers}
+    square = float(analysis.moments("tanh").second)
+    assert found["one"].forward.second == pytest.approx(square / 4 + 1)
+    assert found["two"].forward.second == pytest.approx(square / 4 + 1)  # (h - g)^2
+
+
+def test_moments_of_a_sum_of_products() -> None:
+    """E[(ab)^4] = 9, so that of two of them has 9 + 6 + 9."""
+    layers = {name: linear(16, 40) for name in "abcd"}
+    found = propagate(Net(lambda s, x: s.a(x) * s.b(x) + s.c(x) * s.d(x), **layers))
+    record = found.records[found.graph.nodes[-1]]
+    assert isinstance(record, Signal)
+    assert (record.mean, record.second, record.fourth) == (0, pytest.approx(2), pytest.approx(24))
+
+
+def test_concatenations_along_positions_are_unknown() -> None:
+    """Twice as many positions of the same units are no more units."""
+    model = Net(
+        lambda s, x: s.seen(tg.cat([s.a(x), s.b(x)], 2)),
+        a=nn.Conv2d(2, 4, 1),
+        b=nn.Conv2d(2, 4, 1),
+        seen=nn.Identity(),
+    )
+    report = analysis.analyze(model, (2, 3, 3))
+    assert {row.name: row for row in report.layers}["seen"].forward is None
+    assert any("another axis" in f.message for f in report.findings)
+
+
+@pytest.mark.parametrize(
+    "take", [lambda h: h[:, 3], lambda h: h[1:, :20], lambda h: h[:, ::2], lambda h: h[0]]
+)
+def test_slices_that_are_no_range_of_units_are_unknown(
+    take: Callable[[tg.Tensor], tg.Tensor],
+) -> None:
+    model = Net(lambda s, x: s.seen(take(s.a(x))), a=linear(16, 40), seen=nn.Identity())
+    report = analysis.analyze(model)
+    assert {row.name: row for row in report.layers}["seen"].forward is None
+    assert any("a range of units" in f.message for f in report.findings)
 
 
 def test_a_detached_branch_passes_no_gradient() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 import analysis
 import tinygrad_edu as tg
@@ -201,6 +202,15 @@ def test_the_fourth_moment_behind_dropout(known: bool) -> None:
     np.testing.assert_allclose(record.fourth, fourth / (1 - p) ** 3, rtol=1e-9)
 
 
+def test_dropout_takes_its_share_of_a_correlation() -> None:
+    """Masks of two examples are independent: E[y y'] stays, E[y^2] is divided by 1 - p."""
+    x = np.array([[1.0, 0.0], [0.6, 0.8]])
+    for p in (0.0, 0.3):
+        model = nn.Sequential(linear(2, N), nn.Dropout(p))
+        found = rows(model, x)["1"].forward
+        assert found.input_correlation == pytest.approx(0.6 * (1 - p))
+
+
 def test_what_follows_dropout_sees_its_law() -> None:
     assert agree(one(lambda s, x: (s.a(x) + s.drop(s.b(x))).relu(), drop=nn.Dropout(0.4)))
 
@@ -277,6 +287,21 @@ def test_pooling_of_independent_positions(pool: type, phi: type) -> None:
         found = rows(model, (16, 4, 4))["2"].forward
         assert found.second == pytest.approx(exact, rel=1e-9)
     assert agree(model, (16, 4, 4))
+
+
+def test_the_largest_of_a_function_that_falls() -> None:
+    """Of four |z|: P(max < t) = erf(t / sqrt(2))^4, so E[max^2] = integral of 2 t (1 - P)."""
+    layer, last = conv(16, 24, 1, gain=1.0), linear(24 * 4, 8)
+    pool, flat = nn.MaxPool2d(2), nn.Flatten()
+    model = Net(
+        lambda s, x: s.last(s.flat(s.pool(s.conv(x).abs()))),
+        conv=layer, pool=pool, flat=flat, last=last,
+    )  # fmt: skip
+    exact, _ = quad(lambda t: 2 * t * (1 - math.erf(t / math.sqrt(2)) ** 4), 0, 12)
+    found = rows(model, (16, 4, 4))
+    assert found["pool"].forward.second == pytest.approx(exact, rel=1e-3)
+    # one of four is the largest, whose slope is +-1
+    assert found["conv"].backward.second == pytest.approx(8 / 96 / 4, rel=1e-3)
 
 
 def test_another_divisor() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -40,6 +41,24 @@ def test_a_rule_read_in_sympy_is_the_rule_that_computes(name: str) -> None:
             assert UNARY[name].rule(floats, at) == pytest.approx(expected, rel=1e-13)
             compared += 1
     assert compared >= 2
+
+
+BINARY = {
+    op.name: op
+    for op in ops.TABLE.values()
+    if len(getattr(op, "partials", ())) == 2 and not op.name.startswith("logical_")
+}
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_rule_of_two_operands_is_the_one_that_computes(name: str) -> None:
+    rule = BINARY[name].rule
+    for a, b in itertools.product([-2.5, -0.7, 0.3, 2.2], [-1.7, -0.7, 0.4, 3.0]):
+        formula = rule(symbolic, exact(a), exact(b))
+        if isinstance(formula, bool | sp.logic.boolalg.Boolean):
+            assert bool(formula) == bool(rule(floats, a, b))
+        elif (expected := number(formula, 0.0)) is not None:
+            assert rule(floats, a, b) == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("name", [name for name, op in UNARY.items() if op.partials[0]])

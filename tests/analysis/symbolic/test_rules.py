@@ -114,3 +114,10 @@ def test_common_subexpressions_are_computed_once() -> None:
 def test_what_the_engine_does_not_have_is_refused() -> None:
     with pytest.raises(UnsupportedActivation, match="no gamma"):
         rule_of(sp.gamma(X), X)
+
+
+def test_a_value_at_one_point() -> None:
+    """Pieces of one formula are not merged over a point where the function has another value."""
+    f = sp.Piecewise((5, sp.Eq(X, 1)), (2, X > -3), (0, True))
+    rule = rule_of(f, X)
+    assert rule(arrays, np.array([-4.0, 0.0, 1.0, 2.0])).tolist() == [0, 2, 5, 2]
