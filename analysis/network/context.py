@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.network.examples import Partners
 from analysis.network.records import Array, Mask, Noise, Numbers, Signal, Weight
 from analysis.network.response import Response
 from analysis.network.roots import Root
@@ -89,19 +90,23 @@ class Context:
     weights    how much each case (example, and shared offset) counts
     offsets    standard normal numbers, one array for each layer whose weights have a mean: what all
                of its units share
-    partners   the index of each case's partner example
+    partners   which examples are compared with each other; None for a law
     examples   how many examples the cases belong to
+    sampled    what these leave open of all the data they stand for, as a share of a moment
     batch      how many examples are in a batch
     narrowness the sum of 1/fan_in over the layers so far: by how much, at most, the covariance of
                two examples scatters
+    unevenness the same of batch norms of data: by how much their factors scatter
     """
 
     weights: Array
     offsets: list[Array] = field(default_factory=list)
-    partners: np.ndarray[Any, Any] | None = None
+    partners: Partners | None = None
     examples: int = 1
+    sampled: float = 0.0
     batch: int = 64
     narrowness: float = 0.0
+    unevenness: float = 0.0
     responses: dict[Any, Response] = field(default_factory=dict)
     reasons: dict[Node, str] = field(default_factory=dict)
     roots: dict[Any, Root] = field(default_factory=dict)
@@ -138,16 +143,14 @@ class Context:
         places = len(values) // len(self.weights)
         return np.repeat(self.weights, places) / places
 
-    def partner_rows(self, rows: Array) -> Array:
-        """Each case's row on its partner example."""
-        if self.partners is None:
-            return rows
-        by_case = rows.reshape(len(self.weights), -1)
-        return np.asarray(by_case[self.partners].reshape(rows.shape))
-
     def partner(self, values: Array) -> Array:
-        """Each case's number on its partner example."""
-        if self.partners is None:
-            return values
-        places = len(values) // len(self.weights)
-        return np.asarray(values.reshape(-1, places)[self.partners].reshape(-1))
+        """Each case's number on its partners: a table; of a law, the same number."""
+        return values if self.partners is None else self.partners.of(values)
+
+    def products(self, rows: Array) -> Array | None:
+        """The mean over the columns of each case's numbers times its partners' numbers."""
+        return None if self.partners is None else self.partners.products(rows)
+
+    def others(self, table: Array) -> Array:
+        """The average over a case's partners, for each case."""
+        return table if self.partners is None else self.partners.others(table)

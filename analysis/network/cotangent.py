@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.network.context import Context
+from analysis.network.dual import on_two_examples
 from analysis.network.records import Array, Gradient
 from analysis.network.response import Grid
 from analysis.network.roots import MixtureRoot, Root
@@ -36,7 +38,7 @@ class UnknownCotangent(AnalysisError):
 @dataclass(frozen=True)
 class Arriving:
     """A gradient source: E[d^2] of a unit, E[d_i d_j] of two, and E[d d'] of one unit on two
-    examples of a batch (None for 0), which batch norm makes dependent."""
+    examples of a batch (None for 0; of data a table), which batch norm makes dependent."""
 
     second: Array
     pair: Array
@@ -64,6 +66,15 @@ class Coefficient:
         if self.root is None:
             return self.value**2
         return whole_grid(self.root).expect(self.value**2)
+
+    def on_two_examples(self, context: Context) -> Array:
+        """E[c c'] on two examples; as if they were independent where it is not known."""
+        if self.root is not None:
+            grid, x = whole_grid(self.root), context.variables.get(self.root)
+            both = on_two_examples(self.root, self.value, grid, x, context)
+            if both is not None:
+                return both
+        return self.mean() * context.partner(self.mean())
 
 
 Term = tuple[Arriving, Coefficient]
@@ -113,12 +124,12 @@ class Cotangent:
             start=np.zeros_like(self.gradient.second),
         )
 
-    def across(self) -> Array:
-        """E[d d'] of one unit on two examples of a batch."""
-        return sum(
-            (a.across * c.mean() ** 2 for a, c in self.terms.values() if a.across is not None),
-            start=np.zeros_like(self.gradient.second),
-        )
+    def across(self, context: Context) -> Array | None:
+        """E[d d'] of one unit on two examples of a batch; None for 0."""
+        known = [(a.across, c) for a, c in self.terms.values() if a.across is not None]
+        if not known:
+            return None
+        return np.asarray(sum(across * c.on_two_examples(context) for across, c in known))
 
     def times(self, c: float) -> Cotangent:
         """A constant times it, on a signal that is itself seen through that constant. (Corrections
@@ -334,7 +345,7 @@ def _merged(gradients: list[Gradient]) -> Gradient:
     )
 
 
-def condensed(cotangent: Cotangent, exclusive: set[int]) -> Cotangent:
+def condensed(cotangent: Cotangent, exclusive: set[int], context: Context) -> Cotangent:
     """The same gradient with the sources that nothing else contains put into one for each variable:
     only the sum of their squares can matter."""
     terms: dict[int, Term] = dict(cotangent.terms)
@@ -348,7 +359,7 @@ def condensed(cotangent: Cotangent, exclusive: set[int]) -> Cotangent:
             continue
         merged = [terms.pop(k) for k in keys]
         pair = sum(a.pair * c.mean() ** 2 for a, c in merged)
-        known = [a.across * c.mean() ** 2 for a, c in merged if a.across is not None]
+        known = [a.across * c.on_two_examples(context) for a, c in merged if a.across is not None]
         across = np.asarray(sum(known)) if known else None
         sizes = [a.second if root is None else a.second[:, None] for a, _ in merged]
         square = sum(size * c.value**2 for size, (_, c) in zip(sizes, merged, strict=True))

@@ -152,12 +152,14 @@ def mehler(a: tuple[Grid, Array], b: tuple[Grid, Array], rho: Array) -> Array:
 
 
 def expansion(a: Array, b: Array, second_a: Array, second_b: Array, rho: Array) -> Array:
-    """The sum of a_k b_k rho^k. What is left out has the squares that are missing to E[f^2] and
-    E[g^2]; it is added as if those terms were alike, which is exact for f = g at rho = 1."""
-    powers = rho[None, :] ** np.arange(len(a))[:, None]
+    """The sum of a_k b_k rho^k (b and rho may be tables over pairs). What is left out has the
+    squares that are missing to E[f^2] and E[g^2]; it is added as if those terms were alike, which
+    is exact for f = g at rho = 1."""
     rest = [np.maximum(s - np.sum(c * c, axis=0), 0) for s, c in ((second_a, a), (second_b, b))]
-    remainder = np.sqrt(rest[0] * rest[1]) * np.abs(rho) ** len(a)
-    return np.asarray(np.sum(a * b * powers, axis=0) + remainder)
+    total = np.sqrt(rest[0] * rest[1])  # the number of terms is even
+    for one, other in zip(a[::-1], b[::-1], strict=True):
+        total = total * rho + one * other
+    return np.asarray(total)
 
 
 def summed(a: Element, b: Element) -> Element | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.network.elements import Element
+from analysis.network.examples import Partners
 from analysis.network.records import Array, Numbers, Signal
 from analysis.network.roots import DataRoot
 from analysis.network.sources import Form, fresh, gaussian
@@ -39,7 +40,27 @@ class Input:
         """Whether it is whole numbers that an embedding looks up."""
         return self.data is not None and self.data.dtype.kind in "iu"
 
-    def signal(self, repeats: int = 1) -> Signal | Numbers:
+    def sampled(self, most: int) -> Input:
+        """At most so many of the examples, evenly spaced in the order of their size."""
+        if self.data is None or len(self.data) <= most:
+            return self
+        order = np.argsort(self._sizes()[1], kind="stable")
+        picked = order[((np.arange(most) + 0.5) * len(order) / most).astype(int)]
+        return Input(self.shape, self.data[picked])
+
+    def _sizes(self) -> Array:
+        """|x|^2 of each example, and that of what it differs by from the average one."""
+        assert self.data is not None
+        rows = self.data.reshape(len(self.data), -1)
+        about = rows - rows.mean(axis=0)
+        return np.array([np.einsum("en,en->e", a, a) for a in (rows, about)])
+
+    def away_from(self, whole: Input) -> float:
+        """By how much the average size differs from that of all examples, relatively."""
+        ours, all_of_them = (data._sizes().mean(axis=1) for data in (self, whole))
+        return float(np.max(np.abs(ours - all_of_them) / np.maximum(all_of_them, 1e-300)))
+
+    def signal(self, repeats: int = 1, partners: Partners | None = None) -> Signal | Numbers:
         """The record propagation starts from, each example `repeats` times."""
         if self.data is not None and self.tokens:
             return Numbers(np.repeat(self.data, repeats, axis=0))
@@ -76,16 +97,8 @@ class Input:
             element=element,
             sources=element.sources,
             fixed=True,
-            partner=self._products(repeats),
+            partner=None if partners is None else partners.products(rows),
         )
-
-    def _products(self, repeats: int) -> Array | None:
-        """The mean of x x' for each example and the next one."""
-        assert self.data is not None
-        rows = self.data.reshape(len(self.data), -1)
-        if len(rows) < 2:
-            return None
-        return np.repeat(np.mean(rows * np.roll(rows, -1, axis=0), axis=1), repeats)
 
     def batch(self, size: int, generator: np.random.Generator) -> Array:
         """Examples to measure on: all the data, or `size` fresh draws of the law."""

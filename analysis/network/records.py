@@ -98,6 +98,8 @@ class Signal:
     reshaped               relative doubt in functions of it: a norm gave its law another shape
     centred                whether the units of each example add up to 0, so that their mean does
                            not scatter
+    loose                  of a law: variance over networks of two examples' covariance, relative to
+                           the square of what they do not share; 0 where it is not followed
     """
 
     mean: Array
@@ -122,6 +124,7 @@ class Signal:
     reshaped: float = 0.0
     centred: bool = False
     layout: str = ""
+    loose: float = 0.0
 
     @property
     def gaussian(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.network.program import Program
 from analysis.network.records import Array
-from analysis.network.response import SMALLEST, STRETCH, Grid
+from analysis.network.response import SMALLEST, STRETCH, Grid, Response
 from analysis.network.sources import Form, Key
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ class Root:
         """Those grids, with the value and derivative of one function."""
         ends = self.ends(tuple(sorted(self.program.kinks[index])))
         return [(grid, self.program.run(grid.x, index)[index]) for grid in ends]
+
+    def left_open(self, response: Response) -> tuple[float, float]:
+        """Relative doubts in a function's second moment and in its slope's."""
+        return 0.0, 0.0
 
     def run(self, kinks: tuple[float, ...], index: int) -> tuple[Array, Array]:
         """Value and derivative of one function on the grid for these kinks."""

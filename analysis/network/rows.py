@@ -54,7 +54,7 @@ def _between_inputs(signal: Signal, context: Context) -> float | None:
     if signal.partner is None:
         return None
     scale = np.sqrt(np.maximum(signal.second * context.partner(signal.second), _TINY))
-    return min(1.0, max(-1.0, context.average(signal.partner / scale)))
+    return min(1.0, max(-1.0, context.average(context.others(signal.partner / scale))))
 
 
 def _between_units(signal: Signal, context: Context) -> float | None:
@@ -126,7 +126,7 @@ def _predict(
     themselves are estimates, so their whole size counts."""
     relative, size = (np.nan_to_num(v, nan=0.0, posinf=1e300) for v in (relative, size))
     next_terms = np.minimum(size, _MOST) + np.minimum(wander, _MOST) + (1.0 if joined else 0.0)
-    remainder = value * size * next_terms + value * slack
+    remainder = value * size * next_terms + value * (slack + context.sampled)
     return Prediction(
         context.average(value), context.average(value * relative), context.average(remainder)
     )

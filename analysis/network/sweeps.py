@@ -256,4 +256,4 @@ def _meet(parts: list[Any], contained: Counter[int], context: Context) -> Any:
         return tuple(combined(list(own)) for own in zip(*map(_each, parts), strict=True))
     total = combined(parts)
     held = context.notes.get("held gradients", set())
-    return condensed(total, {k for k in total.terms if not contained[k] and k not in held})
+    return condensed(total, {k for k in total.terms if not contained[k] and k not in held}, context)

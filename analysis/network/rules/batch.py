@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.network.context import Context, Record, UnknownSignal
-from analysis.network.cotangent import Cotangent, UnknownCotangent, whole_grid
+from analysis.network.cotangent import Cotangent, UnknownCotangent, source, whole_grid
 from analysis.network.elements import Element
 from analysis.network.fields import across, correlated, pairs_of, remember, times
-from analysis.network.records import Array, Signal
+from analysis.network.records import Array, Gradient, Signal
 from analysis.network.roots import GaussianRoot
+from analysis.network.rules.batch_of_data import Drawn, about_average, back, draw
 from analysis.network.rules.spreads import spreads
 from analysis.network.sources import gaussian
 from tinygrad_edu.graph.node import Node
@@ -40,19 +41,25 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
     sphere of m - 1 dimensions, which add up to 0."""
     if x.partner is None:
         raise UnknownSignal("batch norm, where two examples' correlation is not known")
-    if context.partners is not None:
-        context.assume("batch norm: examples are paired with the next one for their correlation")
     m = context.batch * x.places
     if m < FEWEST:
         raise UnknownSignal(f"batch norm over {m} values, where at least {FEWEST} are needed")
     context.assume(f"batch norm is in training mode, with batches of {context.batch}")
+    drawn = draw(x, eps_of(node), context)
+    if drawn is not None:
+        return _of_data(node, x, drawn, context)
     between = _between(x, context)
     # a unit's mean over examples and places is that of all
     still = _about_average(between, between) if between is not None else None
-    own = np.maximum(x.second - _shared(x, context), 0.0)
-    if between is not None and still is not None:
-        taken = np.einsum("cpp->cp", between - still).reshape(-1)
-        own = np.maximum(x.second - taken, 0.0)
+    pairwise = None
+    if context.partners is not None:
+        about = about_average(x.partner, x.second, context.partners)
+        own = np.maximum(np.einsum("ree->er", about).reshape(-1), 0.0)
+        pairwise = context.partners.table(about)
+    elif between is not None and still is not None:
+        own = np.maximum(x.second - np.einsum("cpp->cp", between - still).reshape(-1), 0.0)
+    else:
+        own = np.maximum(x.second - _shared(x, context), 0.0)
     spread = np.full_like(own, context.average(own))
     factor = 1 / np.sqrt(np.maximum(spread + eps_of(node), _TINY))
     context.notes[context.at(node)] = (spread, factor)
@@ -60,14 +67,17 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
     silent = _silent(node, x, spread, context)
     second = factor**2 * own * (1 - silent)
     apart = -second / (m - 1)
-    if still is not None:
+    if pairwise is not None:
+        apart = factor * context.partner(factor) * pairwise
+    elif still is not None:
         apart = apart + factor**2 * np.einsum("cpp->cp", still).reshape(-1)
     element, mean = None, np.zeros_like(second)
     pairs = functools.cache(lambda: _pairs_about_shared(x, between, context))
     if x.gaussian:
         element = Element(gaussian(second))
         for key in element.form.terms:
-            context.correlations[key] = apart / np.maximum(second, _TINY)
+            scale = np.sqrt(np.maximum(second, _TINY))
+            context.correlations[key] = apart / (scale * context.partner(scale))
             remember(
                 key, lambda: _correlated(pairs(), own), context, lambda: _correlated(still, own)
             )
@@ -90,10 +100,45 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
         sources=x.sources | (frozenset() if element is None else element.sources),
         fixed=False,
         joined=True,
-        # of data: how large each example is about the mean of all is told by its neighbour alone
+        # of data: how pairs of places, or of values that are not Gaussian, go together is open
         reshaped=x.reshaped + (0.0 if context.partners is None else _PAIRED),
         partner=apart,
         pairs=None if element is not None else lambda: times(pairs(), factor),
+    )
+
+
+def _of_data(node: Node, x: Signal, drawn: Drawn, context: Context) -> Signal:
+    """A Gaussian signal on data: every pair of examples has its own covariance."""
+    y = drawn.rows
+    second, fourth = np.mean(y**2, axis=1), np.mean(y**4, axis=1)
+    apart = context.products(y)
+    assert apart is not None
+    open_scatter = context.narrowness + context.unevenness
+    form = gaussian(np.maximum(second, _TINY))
+    ((number, first),) = form.terms
+    scale = form.terms[number, first]
+    context.correlations[number, first] = apart / (scale * context.partner(scale))
+    context.notes.setdefault("drawn", {})[number] = y / scale[:, None], open_scatter
+    context.notes[context.at(node)] = drawn, (number, first)
+    context.notes["narrowness", context.at(node)] = open_scatter
+    context.unevenness += drawn.uneven / x.units / 2
+    element, zero = Element(form), np.zeros_like(second)
+    return replace(
+        x,
+        mean=zero,
+        second=second,
+        fourth=fourth,
+        shift=zero,
+        size=second * (1 - context.average(second)),  # how much eps takes goes with the width
+        fluctuation=zero,
+        # each unit is divided by its own v, which scatters as much again between units
+        excess=fourth / np.maximum(second**2, _TINY) - 3 - 3 * open_scatter,
+        element=element,
+        sources=x.sources | element.sources,
+        fixed=False,
+        joined=True,
+        partner=apart,
+        pairs=None,
     )
 
 
@@ -133,7 +178,8 @@ def _pairs_about_shared(x: Signal, between: Array | None, context: Context) -> A
         return None
     if between is not None:
         return _about_average(table, between)
-    shared = np.sqrt(np.maximum(_shared(x, context), 0.0)).reshape(table.shape[:2])
+    shared = context.others(_shared(x, context))
+    shared = np.sqrt(np.maximum(shared, 0.0)).reshape(table.shape[:2])
     return np.asarray(table - shared[:, :, None] * shared[:, None, :])
 
 
@@ -156,7 +202,8 @@ def _shared(x: Signal, context: Context) -> Array:
 FEWEST = 5
 """E[1/v] is infinite for 3 values and its expansion useless for 4."""
 _PAIRED = 0.2
-"""What pairs of neighbouring examples of a data set may leave open of the correlation of all."""
+"""What each pair of a data set may leave open where it is followed at one place alone, or for
+values that are not Gaussian."""
 
 
 _HEAVY = 6.0
@@ -173,8 +220,8 @@ def _doubt(x: Signal, m: int, context: Context) -> float:
 
 
 def _paired(x: Signal, context: Context) -> float:
-    """What is left open where the neighbour of each example stands for all others: it says less of
-    them the more examples differ in size."""
+    """What is left open on data of the dependence on the batch: more where examples differ more in
+    size, because formulas are those of a law's."""
     if context.partners is None:
         return 0.0
     ratio = context.average(x.second**2) / max(context.average(x.second) ** 2, _TINY)
@@ -190,12 +237,18 @@ _POSITIONS = 0.1
 def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Context) -> Cotangent:
     """Divided by v + eps, where E[1/v] = m/(m - 3) / (its mean), less what is lost along the mean
     and along the signal (batchnorm-finite-batch)."""
-    _, factor = context.notes[context.at(node)]
     g = cotangent.gradient
     if np.any(cotangent.pair()):
         raise UnknownCotangent("batch norm below weights that have a mean")
     m = context.batch * x.places
-    lost = _lost(cotangent, m)
+    known, factor = context.notes[context.at(node)]
+    if isinstance(known, Drawn):
+        second, across, uneven = back(known, factor, cotangent)
+        passed = source(second, np.zeros_like(second), g, across)
+        # what covariances scatter by meets units that differ by as much
+        scattered = 2 * context.notes["narrowness", context.at(node)] * math.sqrt(uneven)
+        return _behind(passed, g, scattered, math.sqrt(uneven / known.draws))
+    lost = _lost(cotangent, m, context)
     kept = m / (m - 3) * (1 - lost / m)
     doubt = _doubt(x, m, context)
     own = context.notes["spreads", context.at(node)]
@@ -208,10 +261,23 @@ def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Contex
             raise UnknownCotangent(f"batch norm over {m} values that are so different in size")
         mean, square = (np.maximum(kept, 0.0)[:, None] ** p * own.inverse(p) for p in (0.5, 1.0))
         passed = cotangent.by_slope(own.root, mean, square)
-    passed = _summing_to_0(passed, m)
-    zero = np.zeros_like(g.second)
+    passed = _summing_to_0(passed, m, context)
     spread = np.abs(x.scatter) / np.maximum(x.second**2, _TINY)
-    spread = spread + 2 * context.notes["narrowness", context.at(node)]
+    # v scatters by what covariances scatter by, too, and E[1/v] is larger: where that is not
+    # followed, it is in doubt
+    unknown = 0.0 if x.loose else context.notes["narrowness", context.at(node)]
+    spread = spread + 2 * unknown
+    passed = _behind(passed, g, spread, doubt + (_POSITIONS if x.places > 1 else 0.0))
+    larger, after = 2 * x.loose, passed.gradient
+    return passed.with_gradient(
+        replace(after, epsilon=after.epsilon + larger, size=after.size + larger)
+    )
+
+
+def _behind(passed: Cotangent, g: Gradient, spread: Array | float, doubt: float) -> Cotangent:
+    """The gradient at the input with its corrections: a second moment that is divided away does
+    not scatter."""
+    zero = np.zeros_like(g.second)
     gradient = replace(
         g,
         log_1=zero,
@@ -219,14 +285,14 @@ def back_over_batch(node: Node, x: Signal, cotangent: Cotangent, context: Contex
         profile=zero,
         bend=zero,
         size=g.size + spread,
-        slack=g.slack + doubt + (_POSITIONS if x.places > 1 else 0.0),
+        slack=g.slack + doubt,
         blocked=False,
         joined=True,
     )
     return passed.with_gradient(gradient)
 
 
-def _lost(cotangent: Cotangent, m: int) -> Array:
+def _lost(cotangent: Cotangent, m: int, context: Context) -> Array:
     """How many of m directions of the batch are lost: with u_a = c(y_a) d_a and k = -(m - 1) times
     the correlation of d on two examples, 1 - k E[c]^2/E[c^2] along the mean and, along the signal,
     (E[y^2 c^2] - k E[y c]^2)/E[c^2]."""
@@ -241,15 +307,17 @@ def _lost(cotangent: Cotangent, m: int) -> Array:
             cross = grid.expect(grid.z * c.value)
         along = along + arriving.second * square
         if arriving.across is not None:
-            shared = shared - (m - 1) * arriving.across * (mean**2 + cross**2)
+            others = context.others(arriving.across)
+            shared = shared - (m - 1) * others * (mean**2 + cross**2)
     return 1 + (along - shared) / np.maximum(cotangent.second(), _TINY)
 
 
-def _summing_to_0(cotangent: Cotangent, m: int) -> Cotangent:
+def _summing_to_0(cotangent: Cotangent, m: int, context: Context) -> Cotangent:
     """Over the batch: two examples have the correlation -1/(m - 1)."""
     terms = {}
     for key, (arriving, c) in cotangent.terms.items():
         mean = c.mean() ** 2
         own = arriving.second * c.square() / np.where(mean > 0, mean, 1.0)
-        terms[key] = (replace(arriving, across=-np.where(mean > 0, own, 0.0) / (m - 1)), c)
+        size = np.sqrt(np.where(mean > 0, own, 0.0) / (m - 1))
+        terms[key] = (replace(arriving, across=-size * context.partner(size)), c)
     return replace(cotangent, terms=terms)

@@ -22,19 +22,19 @@ from analysis.network.sources import fresh
 from tinygrad_edu.graph.node import Node
 
 
-def alike(node: Node, a: Signal, b: Signal) -> tuple[Signal, Signal]:
+def alike(node: Node, a: Signal, b: Signal, context: Context) -> tuple[Signal, Signal]:
     """Two operands of an op by the same positions: what was not yet followed by positions is, and
     what has no examples (rows of a table of positions) is the same on all of them."""
     first, second = node.inputs
     if a.places == 1 < b.places:
-        a = _as(b, a, first)
+        a = _as(b, a, first, context)
     elif b.places == 1 < a.places:
-        b = _as(a, b, second)
+        b = _as(a, b, second, context)
     return _on_all(node, first, a), _on_all(node, second, b)
 
 
-def _as(wanted: Signal, x: Signal, node: Node) -> Signal:
-    made = by_step(node, x) if wanted.layout else placed(node, x)
+def _as(wanted: Signal, x: Signal, node: Node, context: Context) -> Signal:
+    made = by_step(node, x, context) if wanted.layout else placed(node, x, context)
     return x if made is None else made
 
 
@@ -53,7 +53,7 @@ def by_position(
     node: Node, of_other: Node, x: Signal, b: Weight, sign: float, context: Context
 ) -> Signal | None:
     """Signal + a parameter or a constant with an entry for each position and unit."""
-    stepped = by_step(node, x) if x.places == 1 else x
+    stepped = by_step(node, x, context) if x.places == 1 else x
     shape = of_other.shape
     wanted = node.shape[-len(shape) :] if len(shape) < len(node.shape) else (1, *node.shape[1:])
     if stepped is None or stepped.places == 1 or shape != wanted or math.prod(shape) == 1:

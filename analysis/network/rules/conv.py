@@ -166,7 +166,18 @@ def _each(value: Any, rank: int) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,) * rank
 
 
-def placed(node: Node, x: Signal) -> Signal | None:
+def _partner_at(x: Signal, there: Root | None, places: int, context: Context) -> Array | None:
+    """E[x x'] at each place; of numbers the average over the channels."""
+    if x.partner is None:
+        return None
+    if not isinstance(there, DataRoot):
+        return np.repeat(x.partner, places, axis=-1)
+    assert x.element is not None
+    _, ((f, _),) = there.values(x.element.index)
+    return context.products(f + x.element.form.mean.repeat(places)[:, None])
+
+
+def placed(node: Node, x: Signal, context: Context) -> Signal | None:
     """The record by positions of a tensor (n, channels, *positions)."""
     channels, *positions = node.shape[1:]
     places = int(np.prod(positions))
@@ -178,10 +189,12 @@ def placed(node: Node, x: Signal) -> Signal | None:
     if root is not None and not isinstance(root, DataRoot | GaussianRoot):
         return None
     there = None if root is None else root.placed(places)
-    return spread_out(x, there, places, channels)
+    return spread_out(x, there, places, channels, context)
 
 
-def spread_out(x: Signal, there: Root | None, places: int, units: int) -> Signal:
+def spread_out(
+    x: Signal, there: Root | None, places: int, units: int, context: Context
+) -> Signal:
     """Units that share one law, some of them now at each of some places; `there` is the variable
     by places."""
     assert x.element is not None
@@ -197,7 +210,7 @@ def spread_out(x: Signal, there: Root | None, places: int, units: int) -> Signal
         units=units,
         places=places,
         element=element,
-        partner=None if x.partner is None or x.fixed else np.repeat(x.partner, places),
+        partner=_partner_at(x, there, places, context),
         apart=not x.fixed,
     )
 
@@ -211,14 +224,14 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         raise UnknownSignal("a convolution of something else than a signal and weights")
     if w.mean != 0 or w.shared:
         raise UnknownSignal(f"{w.name} has mean {w.mean:g}, or is used more than once")
-    inputs = placed(node.inputs[0], x)
+    inputs = placed(node.inputs[0], x, context)
     if inputs is None:
         raise UnknownSignal("the layout of this convolution's input is not followed")
     shape = node.inputs[1].shape
     geometry = Geometry.of(node, shape[2:])
     n, taps = shape[1], float(np.prod(shape[2:]))
     factor = n * w.variance
-    context.narrowness += 1 / (n * taps)
+    context.narrowness += 0.0 if inputs.fixed else 1 / (n * taps)
     reached = geometry.gathered(inputs.second)
     variance = factor * reached
     squares, doubt = (np.zeros_like(reached),) * 2
@@ -231,7 +244,7 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
     zero, key = np.zeros_like(variance), fresh()
     partner = None
     if inputs.partner is not None:
-        partner = factor * geometry.gathered(inputs.partner)
+        partner = factor * geometry.gathered(inputs.partner).reshape(*inputs.partner.shape[:-1], -1)
         scale = np.sqrt(variance * context.partner(variance))
         context.correlations[key] = partner / np.maximum(scale, 1e-300)
         context.notes["common", key] = geometry.common

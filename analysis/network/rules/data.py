@@ -29,12 +29,11 @@ def norm_of_data(node: Node, x: Signal, context: Context) -> Signal | None:
     element = Element(Form(np.zeros_like(x.mean), {}), own)
     mean, second, fourth = element.moments()
     context.notes[context.at(node)] = None
-    partner = np.mean(own.numbers * context.partner_rows(own.numbers), axis=1)
     return replace(
         x,
         mean=mean,
         second=second,
         fourth=fourth,
         element=element,
-        partner=None if context.partners is None else partner,
+        partner=context.products(own.numbers),
     )

@@ -37,7 +37,7 @@ def dense(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if not isinstance(w, Weight):
         raise UnknownSignal("a product with what is no matrix of weights")
     n = node.inputs[0].shape[-1]
-    steps = by_step(node.inputs[0], x) if isinstance(x, Signal) else None
+    steps = by_step(node.inputs[0], x, context) if isinstance(x, Signal) else None
     if steps is not None and steps.places > 1:
         return _at_steps(node, steps, w, context)
     inputs = gathered(x, n, node.inputs[0].shape, context)
@@ -79,7 +79,8 @@ def averaged_places(x: Signal, context: Context) -> Signal:
     of all of them scatters by."""
 
     def average(values: Array) -> Array:
-        return np.asarray(values.reshape(-1, x.places).mean(axis=1))
+        by_place = values.reshape(*values.shape[:-1], -1, x.places)
+        return np.asarray(by_place.mean(axis=-1))
 
     averages: dict[str, Any] = {
         name: average(getattr(x, name))
@@ -101,7 +102,7 @@ def project(
 ) -> Signal | None:
     """The record of sums of n products with independent weights."""
     factor = n * w.variance
-    context.narrowness += 1 / n
+    context.narrowness += 0.0 if x.fixed else 1 / n
     variance = factor * x.second
     mean = offset(node, x, w, n, context)
     form = _source(node, x, w, factor, context)
@@ -129,6 +130,7 @@ def project(
         joined=x.joined or bool(np.any(mean)),
         identical=w.variance == 0,
         partner=_partner(element, context),
+        loose=x.loose + 1 / n,
     )
 
 
@@ -173,7 +175,6 @@ def _exactly(node: Node, x: Signal, matrix: Array, context: Context) -> Signal:
     mean, second, fourth = element.moments()
     size = np.sqrt(np.mean(matrix**2, axis=0) / max(float(np.mean(matrix**2)), 1e-300))
     context.notes["units", context.at(node)] = (made, True, size)
-    partner = np.mean(made.numbers * context.partner_rows(made.numbers), axis=1)
     return replace(
         x,
         mean=mean,
@@ -183,7 +184,7 @@ def _exactly(node: Node, x: Signal, matrix: Array, context: Context) -> Signal:
         element=element,
         sources=element.sources,
         identical=bool(np.ptp(matrix, axis=1).max() <= 1e-12 * np.abs(matrix).max()),
-        partner=None if context.partners is None else partner,
+        partner=context.products(made.numbers),
     )
 
 

@@ -83,7 +83,8 @@ def transposed(
         passed = replace(passed, slack=passed.slack + 1.0)
     if x.gaussian:  # no activation in between: the elements of x scatter about their own law
         passed = behind.through(linear(x.second), x, passed)
-    across = n_out * w.variance * cotangent.across()
+    across = cotangent.across(context)
+    across = None if across is None else n_out * w.variance * across
     fresh_one = source(second, w.mean**2 * total + _alike(w, n_in) * arriving, passed, across)
     if n_in == n_out:
         fresh_one = replace(fresh_one, echo=_echo(x, w, cotangent))

@@ -11,13 +11,14 @@ import numpy as np
 
 from analysis.network import forward as ahead
 from analysis.network.context import Applied, Context, Joint, Record, Slope, UnknownSignal
-from analysis.network.elements import Element, expansion, expressed, hermite
+from analysis.network.dual import loosened, on_two_examples
+from analysis.network.elements import Element, expressed
 from analysis.network.program import partial_of
 from analysis.network.records import Array, Mask, Noise, Signal, Weight
 from analysis.network.response import NOT_POSITIVE, Grid, Response, differences, expectations
 from analysis.network.roots import GaussianRoot, MaskedRoot, MixtureRoot, Root
 from analysis.network.rules.products import independent, of_moments, product
-from analysis.network.samples import SampledRoot
+from analysis.network.samples import DrawnRoot, SampledRoot, law_of
 from analysis.network.scatter import share_of_form
 from analysis.network.sources import Form, fresh
 from tinygrad_edu import ops
@@ -83,7 +84,8 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
                 return known, inside.index
     if key not in context.roots:
         share = share_of_form(x, context)
-        root: Root = MixtureRoot(element, share) if element.root else GaussianRoot(element.form)
+        drawn = context.notes.get("drawn", {})
+        root = MixtureRoot(element, share) if element.root else law_of(element.form, drawn)
         root.sources = root.sources | x.sources
         if isinstance(root, MixtureRoot):
             held = frozenset(k for k in root.sources if context.holders[k] > 1)
@@ -91,6 +93,8 @@ def variable(node: Node, x: Signal, context: Context) -> tuple[Root, int]:
         else:
             context.notes["proportional"].setdefault(element.sources, []).append(root)
         context.roots[key] = root
+        if isinstance(root, DrawnRoot):  # its law has its kurtosis, but for what networks scatter
+            x = replace(x, excess=np.full_like(x.excess, -3 * root.wander))
         context.variables[root] = x
     return context.roots[key], 0
 
@@ -168,7 +172,7 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
     shaped = x.excess * response.q**2 * response.second_2 / 6
     zero = np.zeros_like(response.second)
     element = Element(Form(zero, {}), root, index)
-    return Signal(
+    y = Signal(
         mean=response.moment(1),
         second=response.moment(2),
         fourth=response.moment(4),
@@ -176,7 +180,7 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
         size=np.abs(response.second_1) * x.size
         + np.abs(bent)
         + np.abs(shaped)
-        + like.reshaped * response.second,
+        + (like.reshaped + root.left_open(response)[0]) * response.second,
         fluctuation=response.second_1**2 * x.fluctuation
         - (response.tilt**2 / x.units if x.centred else 0.0),
         excess=zero,
@@ -192,6 +196,7 @@ def function_of(node: Node, root: Root, index: int, like: Signal, context: Conte
         partner=partner_of(root, index, x, context),
         apart=like.apart,
     )
+    return replace(y, loose=loosened(root, index, x, y, context))
 
 
 def respond_on(root: Root, index: int) -> Response:
@@ -220,17 +225,8 @@ def partner_of(root: Root, index: int, x: Signal, context: Context) -> Array | N
     """E[f(u) f(u')] on two examples, whose variables are correlated."""
     if isinstance(root, SampledRoot):
         return root.partner(index)
-    if not isinstance(root, GaussianRoot) or x.partner is None:
-        return None
     grid, ((f, _),) = root.values(index)
-    sigma = np.sqrt(np.maximum(root.variance, 1e-300))
-    covariance = x.partner - root.form.mean * context.partner(root.form.mean)
-    rho = np.clip(covariance / (sigma * context.partner(sigma)), -1, 1)
-    if not np.any(rho):
-        return np.asarray(grid.expect(f) * context.partner(grid.expect(f)))
-    a, second = hermite(f, grid), grid.expect(f * f)
-    b = np.array([context.partner(row) for row in a])
-    return expansion(a, b, second, context.partner(second), rho)
+    return on_two_examples(root, f, grid, x, context)
 
 
 # ------------------------------------------------------------------------------ two variables

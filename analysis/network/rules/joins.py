@@ -24,7 +24,7 @@ UNTRACKED = "a sum of two signals whose covariance is not known"
 def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
     """a + b. Independent sources have covariance 0; of what they have in common it is computed."""
     if a.places != b.places and len(node.shape) > 2:
-        a, b = (_by_place(n, x) for n, x in zip(node.inputs, (a, b), strict=True))
+        a, b = (_by_place(n, x, context) for n, x in zip(node.inputs, (a, b), strict=True))
     if len(a.second) != len(b.second) or a.units != b.units:
         raise UnknownSignal("a sum of signals whose layouts differ")
     if _hidden(a, b) or _hidden(b, a):
@@ -44,9 +44,9 @@ def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
     return _of_moments(node, a, b, context)
 
 
-def _by_place(node: Node, x: Signal) -> Signal:
+def _by_place(node: Node, x: Signal, context: Context) -> Signal:
     """An input that was one row of units, by channels and positions."""
-    return (placed(node, x) if x.places == 1 else None) or x
+    return (placed(node, x, context) if x.places == 1 else None) or x
 
 
 def _hidden(a: Signal, b: Signal) -> bool:
@@ -156,7 +156,7 @@ def concatenate(node: Node, operands: Sequence[Record], context: Context) -> Rec
     pieces: list[Signal] = []
     for place, operand in zip(node.inputs, operands, strict=True):
         if isinstance(operand, Signal):
-            pieces.append(_by_place(place, operand) if len(node.shape) > 2 else operand)
+            pieces.append(_by_place(place, operand, context) if len(node.shape) > 2 else operand)
         elif isinstance(operand, Parts):
             pieces.extend(operand.signals)
         else:

@@ -150,8 +150,8 @@ def _rows(
 
     scale = alive.reshape(-1)
     variance, mean = table.variance * scale, table.mean * scale
-    both = np.equal(tokens, context.partner_rows(tokens))
-    partner = np.where(both, (table.variance + table.mean**2) * alive, 0.0).reshape(-1)
+    both = np.equal(tokens.reshape(-1), context.partner(tokens))
+    partner = np.where(both, (table.variance + table.mean**2) * scale, 0.0)
     if not np.any(both):
         partner = partner + mean * context.partner(mean)
     law: dict[str, Any] = {**known, "partner": partner if context.partners is not None else None}
@@ -159,7 +159,7 @@ def _rows(
         key = fresh()
         element = Element(Form(mean, {key: np.sqrt(variance)}))
         remember(key, equal, context)
-        context.correlations[key] = (both * alive).reshape(-1)
+        context.correlations[key] = both * scale
         return _signal(element, features, **law)
 
     def pairs() -> Array:
@@ -244,7 +244,7 @@ def _moved(
     assert isinstance(x, Signal)
     if source.shape != node.shape:
         raise UnknownSignal("a signal that is repeated")
-    stepped = by_step(source, x) if x.places == 1 else None
+    stepped = by_step(source, x, context) if x.places == 1 else None
     x = x if stepped is None else stepped
     f = by_axes(factor, batched, x, source.shape)
     s = by_axes(shift, batched, x, source.shape)

@@ -147,7 +147,7 @@ def add(node: Node, operands: Sequence[Record], context: Context) -> Record:
     if isinstance(x, Signal) and isinstance(y, Signal):
         if one_variable(node, operands, context):
             return elementwise(node, operands, context)
-        x, y = alike(node, x, y)
+        x, y = alike(node, x, y, context)
         return join(node, x, y if sign == 1 else scaled(y, -1.0), context)
     first = isinstance(x, Signal)
     signal, other = (x, y) if first else (y, x)

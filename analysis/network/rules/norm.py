@@ -25,11 +25,13 @@ from analysis.network.rules.data import norm_of_data
 from tinygrad_edu.graph.node import Node
 
 _TINY = np.finfo(float).tiny
+_NORMS: set[str] = set()
 
 
 def normalises(*names: str, centres: bool) -> None:
     """Enter ops with the parameters `axes` and `eps`; `centres` says whether the mean is taken
     away (all but RMS norm)."""
+    _NORMS.update(names)
     for name in names:
         ahead.RULES[name] = _forward_with(centres)
         behind.RULES[name] = _backward_with(centres)
@@ -43,7 +45,7 @@ def _forward_with(centres: bool) -> ahead.Rule:
         known = norm_of_data(node, x, context)
         if known is not None:
             return known
-        if 0 in _axes(node):
+        if 0 in axes_of(node):
             return over_batch(node, x, context)
         return _within_example(node, x, centres, context)
 
@@ -58,17 +60,23 @@ def _backward_with(centres: bool) -> behind.Rule:
         assert isinstance(x, Signal)
         if context.notes[context.at(node)] is None:
             raise UnknownCotangent("a norm of the data themselves")
-        if 0 in _axes(node):
+        if 0 in axes_of(node):
             return [back_over_batch(node, x, cotangent, context)]
         return [_back_within_example(node, x, centres, cotangent, context)]
 
     return rule
 
 
-def _axes(node: Node) -> tuple[int, ...]:
+def axes_of(node: Node) -> tuple[int, ...]:
+    """The axes that a norm goes over, none of them negative."""
     rank = len(node.shape)
     axes = node.params["axes"]
     return tuple(axis % rank for axis in (axes if isinstance(axes, tuple) else (axes,)))
+
+
+def compares_examples(node: Node) -> bool:
+    """Whether an op normalises over the examples (batch norm in training mode)."""
+    return node.op is not None and node.op.name in _NORMS and 0 in axes_of(node)
 
 
 # ------------------------------------------------------------------------------ one example
@@ -87,16 +95,16 @@ def _statistics(x: Signal, centres: bool) -> tuple[Array, Array]:
 def _pools_places(node: Node, x: Signal) -> bool:
     """Whether the axes reach over all positions (after those of batch and channels or groups), or
     over everything, in whatever shape."""
-    if np.prod([node.shape[axis] for axis in _axes(node)]) == x.units * x.places:
+    if np.prod([node.shape[axis] for axis in axes_of(node)]) == x.units * x.places:
         return True
-    return len(node.shape) > 2 and set(range(2, len(node.shape))) <= set(_axes(node))
+    return len(node.shape) > 2 and set(range(2, len(node.shape))) <= set(axes_of(node))
 
 
 def _within_example(node: Node, x: Signal, centres: bool, context: Context) -> Record:
     """(y - mean) / sqrt(v + eps): a constant factor in the limit. The elements' own average square
     is then v / (v + eps) whatever the weights, so it does not scatter; a Gaussian element becomes a
     coordinate on a sphere, with excess kurtosis -6 / count."""
-    if np.prod([node.shape[axis] for axis in _axes(node)]) < 2:
+    if np.prod([node.shape[axis] for axis in axes_of(node)]) < 2:
         raise UnknownSignal("a norm over one element gives 0 whatever it is")
     if x.places > 1 and not _pools_places(node, x):
         raise UnknownSignal("a norm over the channels of one position, or some of the positions")
@@ -212,7 +220,7 @@ def _simple(node: Node, x: Signal) -> bool:
 def _count(node: Node, x: Signal) -> int:
     """How many elements are normalised together. Positions of one channel share its weights, so how
     much they count is open: not at all here, and corrections behind them count as doubtful."""
-    return int(np.prod([node.shape[axis] for axis in _axes(node)])) // x.places
+    return int(np.prod([node.shape[axis] for axis in axes_of(node)])) // x.places
 
 
 def _back_within_example(

@@ -50,6 +50,7 @@ def averaged_parts(x: Parts, context: Context) -> Signal:
         joined=True,
         partner=average("partner") if known else None,
         apart=all(s.apart for s in x.signals),
+        loose=max(s.loose for s in x.signals),
         pairs=pairs if x.signals[0].places > 1 else None,
     )
 

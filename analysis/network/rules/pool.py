@@ -56,7 +56,7 @@ def _ready(node: Node, x: Record, context: Context) -> tuple[Signal, Geometry]:
     """The input by positions, if the windows can be followed."""
     if not isinstance(x, Signal):
         raise UnknownSignal("pooling of what is no signal")
-    inputs = by_step(node.inputs[0], x) if _over_steps(node) else placed(node.inputs[0], x)
+    inputs = (by_step if _over_steps(node) else placed)(node.inputs[0], x, context)
     if inputs is None:
         raise UnknownSignal("the layout of what is pooled is not followed")
     context.notes["pooling", context.at(node)] = inputs

@@ -35,7 +35,7 @@ def taken_axis(node: Node) -> int | None:
 
 def moved(node: Node, x: Signal, axis: int, context: Context) -> Signal:
     """Each position as it was. Copies of one are equal, so positions are no longer apart."""
-    inputs = placed(node.inputs[0], x)
+    inputs = placed(node.inputs[0], x, context)
     if inputs is None:
         raise UnknownSignal("the layout of the positions taken here is not followed")
     shape, numbers = node.inputs[0].shape, node.inputs[1].data
@@ -50,7 +50,9 @@ def moved(node: Node, x: Signal, axis: int, context: Context) -> Signal:
         **fields,
         places=int(np.prod(node.shape[2:])),
         element=None,
-        partner=None if inputs.partner is None else move(inputs.partner),
+        partner=None
+        if inputs.partner is None
+        else move(inputs.partner).reshape(*inputs.partner.shape[:-1], -1),
         apart=inputs.apart and len(np.unique(numbers)) == len(numbers),
     )
 
@@ -91,7 +93,7 @@ def some_places(node: Node, x: Signal, context: Context) -> Signal | None:
         return None
     if x.places == 1 and (not _takes_all(key[-1], shape[-1]) or len(shape) < 3):
         return None
-    inputs = by_step(node.inputs[0], x) if x.places == 1 else x
+    inputs = by_step(node.inputs[0], x, context) if x.places == 1 else x
     if inputs is None:
         return None
     layout = layout_of(inputs, shape)

@@ -49,8 +49,8 @@ class Scored:
 def product(node: Node, a: Signal, b: Signal, context: Context) -> Signal:
     """Queries times keys, or probabilities times values."""
     left, right = node.inputs
-    a = _placed(left, a, True)
-    b = _placed(right, b, _is_scores(a))
+    a = _placed(left, a, True, context)
+    b = _placed(right, b, _is_scores(a), context)
     heads, first = _split(layout_of(a, left.shape))
     others, second = _split(layout_of(b, right.shape))
     if heads != others:
@@ -66,10 +66,10 @@ def _is_scores(x: Signal) -> bool:
     return x.element is not None and isinstance(x.element.root, SampledRoot)
 
 
-def _placed(node: Node, x: Signal, steps: bool) -> Signal:
+def _placed(node: Node, x: Signal, steps: bool, context: Context) -> Signal:
     if x.places > 1 or len(node.shape) != 3:
         return x
-    made = by_step(node, x) if steps else placed(node, x)
+    made = by_step(node, x, context) if steps else placed(node, x, context)
     return x if made is None else made
 
 

@@ -92,7 +92,9 @@ def _corrected(node: Node, root: Root, cotangent: Cotangent, context: Context) -
     if x is None:
         return cotangent
     response = context.responses[context.at(node)]
-    return Cotangent(cotangent.terms, behind.through(response, x, cotangent.gradient))
+    passed = behind.through(response, x, cotangent.gradient)
+    slack = passed.slack + root.left_open(response)[1]
+    return Cotangent(cotangent.terms, replace(passed, slack=slack))
 
 
 def _by(slope: Slope, cotangent: Cotangent, context: Context, key: Any) -> Cotangent:
@@ -166,7 +168,7 @@ def add_backward(
     x, y = operands
     signs = (1.0, 1.0 if node.op.name == "add" else -1.0)
     if isinstance(x, Signal) and isinstance(y, Signal):
-        a, b = alike(node, x, y)
+        a, b = alike(node, x, y, context)
         first, second = _beside(cotangent, a, b), _beside(cotangent, b, a)
         first = over_examples(node.inputs[0], x, first, context)
         second = over_examples(node.inputs[1], y, second, context)

@@ -80,7 +80,8 @@ def spreads(x: Signal, eps: float, m: int, context: Context) -> Spreads | None:
         return None
     common = variable.partner - root.form.mean * context.partner(root.form.mean)
     sigma = np.sqrt(np.maximum(root.variance, np.finfo(float).tiny))
-    share = np.sqrt(np.clip(common / (sigma * context.partner(sigma)), 0.0, 1.0))
+    correlation = context.others(common / (sigma * context.partner(sigma)))
+    share = np.sqrt(np.clip(correlation, 0.0, 1.0))
     z = share[:, None, None] * _UNITS[:, None] + np.sqrt(1 - share**2)[:, None, None] * _EXAMPLES
     u = root.form.mean[:, None] + sigma[:, None] * z.reshape(len(share), -1)
     y = root.program.run(u, element.index)[element.index][0].reshape(z.shape)

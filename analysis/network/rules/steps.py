@@ -19,7 +19,7 @@ from analysis.network.rules.conv import spread_out
 from tinygrad_edu.graph.node import Node
 
 
-def by_step(node: Node, x: Signal) -> Signal | None:
+def by_step(node: Node, x: Signal, context: Context) -> Signal | None:
     """The record by positions of a tensor (n, *positions, units); None if it is not followed."""
     shape = node.shape
     if x.places > 1:
@@ -35,7 +35,7 @@ def by_step(node: Node, x: Signal) -> Signal | None:
     elif root is not None:
         return None
     layout = "b" + "p" * (len(shape) - 2) + "u"
-    return replace(spread_out(x, root, places, shape[-1]), layout=layout)
+    return replace(spread_out(x, root, places, shape[-1], context), layout=layout)
 
 
 def fields_of(z: Signal, x: Signal, factor: float, context: Context) -> None:

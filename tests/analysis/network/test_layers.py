@@ -124,6 +124,23 @@ def test_the_batch_is_that_of_the_measurement() -> None:
     assert abs(measured.value - small) < tolerance < (small - large)
 
 
+def test_covariances_of_short_examples_scatter() -> None:
+    """Those of two examples of 16 numbers by 1/16 of the variances' product: v scatters by 2/16
+    and the gradient is larger by that. A relu before passes on ((1/4) / (1/2 - 1/2/pi))^2 of it."""
+    wide = nn.Sequential(linear(16, 600), nn.BatchNorm1d(600), linear(600, 8))
+    before = nn.Sequential(linear(16, 600), nn.ReLU(), *wide[1:])
+    measured = analysis.measure(wide, 300, batch=64, seed=1, progress=False).backward("0")
+    found = rows(wide, batch=64)["0"].backward.prediction
+    assert found.shift / found.second == pytest.approx(2 / 16, rel=1e-9)
+    assert abs(measured.value / found.corrected - 1) < 0.02 + 4 * measured.standard_error
+    p = propagate(before, batch=64)
+    records = [p.records[place.node] for place in p.graph.places]
+    assert [isinstance(r, Signal) and r.loose for r in records[:2]] == [
+        pytest.approx(1 / 16),
+        pytest.approx((0.25 / (0.5 - 0.5 / math.pi)) ** 2 / 16, rel=1e-3),
+    ]
+
+
 def test_batch_norm_in_evaluation_scales_each_channel_by_its_own_numbers() -> None:
     norm = nn.BatchNorm1d(N)
     random = np.random.default_rng(0)
@@ -321,8 +338,7 @@ def test_one_output_with_its_bias(given: str | None) -> None:
 
 
 def test_batch_norm_of_examples_that_differ_in_size() -> None:
-    """Each example is paired with its neighbour, which says little of all others here: the bound
-    covers it."""
+    """Two norms: what the first one leaves is correlated from example to example."""
     generator = np.random.default_rng(3)
     data = generator.gamma(1.0, size=(24, 30)) * generator.choice([0.3, 2.0], (24, 1))
     norms = [nn.Linear(30, 60), nn.BatchNorm1d(60), nn.ReLU(), nn.Linear(60, 60)]
