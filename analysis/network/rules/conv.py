@@ -192,9 +192,7 @@ def placed(node: Node, x: Signal, context: Context) -> Signal | None:
     return spread_out(x, there, places, channels, context)
 
 
-def spread_out(
-    x: Signal, there: Root | None, places: int, units: int, context: Context
-) -> Signal:
+def spread_out(x: Signal, there: Root | None, places: int, units: int, context: Context) -> Signal:
     """Units that share one law, some of them now at each of some places; `there` is the variable
     by places."""
     assert x.element is not None
