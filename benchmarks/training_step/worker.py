@@ -1,7 +1,8 @@
 """One contender in a process of its own: `python -m benchmarks.training_step.worker WHO NET ...`.
 
 It prints one line when its first epoch is done (how long that took from the start of the script,
-without drawing the data, and its losses), then, for each line ``SECONDS`` it reads, its median time per step in us.
+without drawing the data, and its losses), then, for each line ``SECONDS`` it reads, its median time
+per step in us.
 """
 
 from __future__ import annotations
