@@ -8,7 +8,7 @@ grid and nothing has to be assumed about their dependence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,21 +127,24 @@ def correlation(a: GaussianRoot, b: GaussianRoot) -> Array:
     return np.asarray(np.clip(a.form.covariance(b.form) / scale, -1, 1))
 
 
-_HERMITE = 40
+HERMITE = 40
 """Terms of the expansions below."""
 
 
 def hermite(f: Array, grid: Grid) -> Array:
     """E[f(u) h_k(z)] for the normalised Hermite polynomials h_k, k < 40, a row for each k."""
     assert grid.z is not None
-    before, polynomial = np.zeros_like(grid.z), np.ones_like(grid.z)
     weighted = f * grid.weight
-    rows = []
-    for k in range(_HERMITE):
-        rows.append(np.einsum("bn,bn->b", weighted, polynomial))
-        raised = (grid.z * polynomial - np.sqrt(k) * before) / np.sqrt(k + 1)
+    return np.array([np.einsum("bn,bn->b", weighted, h) for h in polynomials(grid.z)])
+
+
+def polynomials(z: Array) -> Iterator[Array]:
+    """The normalised Hermite polynomials, one after the other."""
+    before, polynomial = np.zeros_like(z), np.ones_like(z)
+    for k in range(HERMITE):
+        yield polynomial
+        raised = (z * polynomial - np.sqrt(k) * before) / np.sqrt(k + 1)
         before, polynomial = polynomial, raised
-    return np.array(rows)
 
 
 def mehler(a: tuple[Grid, Array], b: tuple[Grid, Array], rho: Array) -> Array:

@@ -50,6 +50,10 @@ class Root:
             self._grids[kinks] = self._make_grid(kinks)
         return self._grids[kinks]
 
+    def kinks_of(self, grid: Grid) -> tuple[float, ...]:
+        """The kinks for which a grid of this variable was made."""
+        return next(kinks for kinks, own in self._grids.items() if own is grid)
+
     def values(self, *indices: int) -> tuple[Grid, list[tuple[Array, Array]]]:
         """The grid that suits all of some functions, and the value and derivative of each."""
         kinks = tuple(sorted({k for i in indices for k in self.program.kinks[i]}))
@@ -316,6 +320,15 @@ class MixtureRoot(Root):
             averages = rows @ values[:, case, low:high].T
             result[:, block] = (averages / np.where(total > 0, total, 1.0)[:, None]).T
         return result
+
+    def given(self, kinks: tuple[float, ...], f: Array, case: int) -> tuple[Array, Array]:
+        """For each value of f in a case, a row: the law of the grid's nodes given it, and the
+        standardised Gaussian part there."""
+        sigma = float(self._sigma(f + self.inner.form.mean[:, None])[case])
+        centres, x = f[case] + self.inner.form.mean[case], self.grid(kinks).x[case]
+        rows = bells(centres, sigma, x) * self._lengths[kinks][case]
+        rows /= np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        return rows, (x[None, :] - centres[:, None]) / sigma
 
     def _make_shifted(self, offset: int) -> Root:
         return MixtureRoot(self.inner.shifted(offset), self.share, self.program)

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.network import forward as ahead
 from analysis.network.context import Context, Parts, Record, UnknownSignal
+from analysis.network.dual import covariance
 from analysis.network.elements import Element, mixed, summed
 from analysis.network.records import Array, Signal, Weight, one_a_unit
 from analysis.network.registry import register
@@ -258,12 +259,8 @@ def _mixed(a: Signal, b: Signal) -> Array | None:
 
 def _partner(element: Element, context: Context) -> Array | None:
     """E[z z'] on two examples: the sources of one layer are as correlated as its inputs were."""
-    total = element.form.mean * context.partner(element.form.mean)
-    for key, coefficient in element.form.terms.items():
-        if key not in context.correlations:
-            return None
-        total = total + coefficient * context.partner(coefficient) * context.correlations[key]
-    return total
+    both = covariance(element.form, context)
+    return None if both is None else both + element.form.mean * context.partner(element.form.mean)
 
 
 def _rigidity(variance: Array, w: Weight) -> Array | float:

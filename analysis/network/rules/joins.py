@@ -37,10 +37,10 @@ def join(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
         root = context.roots.get(_variable_node(node, one is a, context))
         if root is not None and other.element.root is root:
             own = Element(Form(np.zeros_like(a.mean), {}), root, 0)
-            return _with_law(summed(own, other.element), a, b)
+            return _with_law(summed(own, other.element), a, b, context)
     element = summed(a.element, b.element)
     if element is not None:
-        return _with_law(element, a, b)
+        return _with_law(element, a, b, context)
     return _of_moments(node, a, b, context)
 
 
@@ -60,7 +60,7 @@ def _variable_node(node: Node, first: bool, context: Context) -> object:
     return context.at(node.inputs[0 if first else 1])
 
 
-def _with_law(element: Element | None, a: Signal, b: Signal) -> Signal:
+def _with_law(element: Element | None, a: Signal, b: Signal, context: Context) -> Signal:
     """The record of a sum whose law is known."""
     assert element is not None
     mean, second, fourth = element.moments()
@@ -69,19 +69,16 @@ def _with_law(element: Element | None, a: Signal, b: Signal) -> Signal:
         base,
         element=element,
         sources=element.sources,
-        partner=_partner(element, a, b),
+        partner=_partner(a, b, context),
     )
 
 
-def _partner(element: Element, a: Signal, b: Signal) -> Array | None:
-    """E[(a + b)(a' + b')] of uncorrelated Gaussian branches without means."""
-    if element.root is not None or a.partner is None or b.partner is None or not _apart(a, b):
+def _partner(a: Signal, b: Signal, context: Context) -> Array | None:
+    """E[(a + b)(a' + b')] of independent branches."""
+    if a.partner is None or b.partner is None or not independent(a, b):
         return None
-    return np.asarray(a.partner + b.partner)
-
-
-def _apart(a: Signal, b: Signal) -> bool:
-    return a.sources.isdisjoint(b.sources) and not (np.any(a.mean) or np.any(b.mean))
+    crossed = a.mean * context.partner(b.mean) + b.mean * context.partner(a.mean)
+    return np.asarray(a.partner + b.partner + crossed)
 
 
 def _of_moments(node: Node, a: Signal, b: Signal, context: Context) -> Signal | None:
