@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import sympy as sp
 from sympy.printing.pycode import pycode
 
-from analysis.errors import UnsupportedActivation
+from analysis.errors import UnknownActivation, UnsupportedActivation
 from analysis.symbolic.activations import gain
 from analysis.symbolic.quantity import Quantity
 
@@ -42,8 +43,9 @@ from math import {functions}
 '''
 
 
-def names() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The engine's activation functions of one number, with the names of their parameters."""
+def functions() -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """The engine's activation functions of one number: name, names of the parameters, and what
+    `gain` takes."""
     from tinygrad_edu import nn
 
     for kind in vars(nn).values():
@@ -52,8 +54,8 @@ def names() -> Iterator[tuple[str, tuple[str, ...]]]:
         if kind is nn.Activation or not _acts_on_each_number(kind):
             continue
         options = tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
-        yield kind.function.__name__, options
-    yield "gelu_tanh", ()  # gelu with approximate="tanh", an op of its own
+        yield kind.function.__name__, options, kind()
+    yield "gelu_tanh", (), "gelu_tanh"  # gelu with approximate="tanh", an op of its own
 
 
 def _acts_on_each_number(kind: type) -> bool:
@@ -69,22 +71,22 @@ def closed_form(name: str, parameter: str) -> tuple[sp.Symbol, sp.Expr] | None:
     symbol = sp.Symbol(parameter, real=True)
     try:
         found = gain(name, **{parameter: symbol})
-    except (UnsupportedActivation, TypeError):  # no derivation, or no such parameter of the op
-        return None
+    except (UnsupportedActivation, UnknownActivation, TypeError):
+        return None  # no derivation, no op of its own, or no such parameter of the op
     return None if found.exact is None else (symbol, found.exact)
 
 
 def source() -> str:
     """The text of `tinygrad_edu/nn/gains.py`."""
-    known = sorted(names())
+    known = sorted(functions(), key=lambda each: each[0])
     formulas = {
         name: form
-        for name, parameters in known
+        for name, parameters, _ in known
         if len(parameters) == 1 and (form := closed_form(name, parameters[0])) is not None
     }
     body = "".join(_function(name, *form) for name, form in formulas.items())
     body += "\nGAINS: dict[str, float] = {\n"
-    body += "".join(_entry(name, gain(name)) for name, _ in known) + "}\n"
+    body += "".join(_entry(name, gain(phi)) for name, _, phi in known) + "}\n"
     body += (
         '"""With default parameters; bare numbers have no closed form, or a very long one."""\n\n'
     )

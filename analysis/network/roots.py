@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.network.program import Program
 from analysis.network.records import Array
 from analysis.network.response import SMALLEST, STRETCH, Grid, Response
-from analysis.network.sources import Form, Key
+from analysis.network.sources import Form, Key, UnknownSlice
 
 if TYPE_CHECKING:
     from analysis.network.elements import Element
@@ -235,10 +234,6 @@ _FEWEST_UNITS = 16
 least so many."""
 
 
-class UnknownSlice(AnalysisError):
-    """A part of the units whose law is not that of all."""
-
-
 class MixtureRoot(Root):
     """u = f(v) + form, a mixture of Gaussians over the values of f.
 
@@ -324,11 +319,11 @@ class MixtureRoot(Root):
     def given(self, kinks: tuple[float, ...], f: Array, case: int) -> tuple[Array, Array]:
         """For each value of f in a case, a row: the law of the grid's nodes given it, and the
         standardised Gaussian part there."""
-        sigma = float(self._sigma(f + self.inner.form.mean[:, None])[case])
-        centres, x = f[case] + self.inner.form.mean[case], self.grid(kinks).x[case]
-        rows = bells(centres, sigma, x) * self._lengths[kinks][case]
+        centres, x = f + self.inner.form.mean[:, None], self.grid(kinks).x[case]
+        sigma = float(self._sigma(centres)[case])
+        rows = bells(centres[case], sigma, x) * self._lengths[kinks][case]
         rows /= np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        return rows, (x[None, :] - centres[:, None]) / sigma
+        return rows, (x - centres[case][:, None]) / sigma
 
     def _make_shifted(self, offset: int) -> Root:
         return MixtureRoot(self.inner.shifted(offset), self.share, self.program)

@@ -107,6 +107,12 @@ _MOST = 100.0
 the others."""
 
 
+def _powers(size: Array) -> Array:
+    """Twice what an exponential has beyond its first two terms, by size: about size, if small."""
+    s = np.clip(size, 1e-8, 10.0)  # from 6 on it is more than `_MOST`
+    return np.asarray(2 * (np.expm1(s) - s) / s)
+
+
 def _wander(signal: Signal) -> Array:
     """Relative variance of the second moment over draws: how far the expansion reaches."""
     return np.asarray(np.abs(signal.scatter) / np.maximum(signal.second**2, _TINY))
@@ -123,9 +129,10 @@ def _predict(
 ) -> Prediction:
     """Average over the cases. The remainder is of the order of the next terms: the correction's
     terms times themselves, and times the relative variance they came from. Behind a join the terms
-    themselves are estimates, so their whole size counts."""
+    themselves are estimates, so their whole size counts. Layers' factors multiply, so beyond the
+    square all powers follow, as those of an exponential."""
     relative, size = (np.nan_to_num(v, nan=0.0, posinf=1e300) for v in (relative, size))
-    next_terms = np.minimum(size, _MOST) + np.minimum(wander, _MOST) + (1.0 if joined else 0.0)
+    next_terms = np.minimum(_powers(size), _MOST) + np.minimum(wander, _MOST) + float(joined)
     remainder = value * size * next_terms + value * (slack + context.sampled)
     return Prediction(
         context.average(value), context.average(value * relative), context.average(remainder)

@@ -9,8 +9,8 @@ import numpy as np
 from analysis.network.program import Program
 from analysis.network.records import Array
 from analysis.network.response import Grid, Response
-from analysis.network.roots import GaussianRoot, Root, UnknownSlice
-from analysis.network.sources import Form, Key
+from analysis.network.roots import GaussianRoot, Root
+from analysis.network.sources import Form, Key, UnknownSlice
 
 _NODES = 256
 """Nodes that a sample is condensed to."""

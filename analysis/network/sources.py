@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.errors import AnalysisError
 from analysis.network.records import Array
 
 Key = tuple[int, int]
@@ -88,3 +89,7 @@ class Form:
 def gaussian(variance: Array, mean: Array | None = None) -> Form:
     """A fresh source with this variance."""
     return Form(np.zeros_like(variance) if mean is None else mean, {fresh(): np.sqrt(variance)})
+
+
+class UnknownSlice(AnalysisError):
+    """A part of the units whose law is not that of all."""

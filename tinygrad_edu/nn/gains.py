@@ -26,12 +26,14 @@ def leaky_relu(negative_slope: float) -> float:
 
 
 GAINS: dict[str, float] = {
+    "celu": 1 / sqrt(-exp(1 / 2) * erfc((1 / 2) * sqrt(2)) + (1 / 2) * exp(2) * erfc(sqrt(2)) + 1),
     "elu": 1 / sqrt(-exp(1 / 2) * erfc((1 / 2) * sqrt(2)) + (1 / 2) * exp(2) * erfc(sqrt(2)) + 1),
     "gelu": sqrt(6) / sqrt(sqrt(3) / pi + 2),
     "gelu_tanh": 1.533580521666147,
     "hardswish": 1.7366572127665416,
     "hardtanh": 1 / sqrt(-sqrt(2) * exp(-1 / 2) / sqrt(pi) + 1),
     "leaky_relu": (100 / 10001) * sqrt(20002),
+    "logsigmoid": 1.0418668355353018,
     "mish": 1.486847581273208,
     "relu": sqrt(2),
     "relu6": 1 / sqrt(-3 * sqrt(2) * exp(-18) / sqrt(pi) + (35 / 2) * erfc(3 * sqrt(2)) + 1 / 2),

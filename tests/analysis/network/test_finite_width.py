@@ -14,6 +14,8 @@ import pytest
 
 import analysis
 import tinygrad_edu as tg
+from analysis.network.rows import _powers
+from tests.analysis.network.nets import linear
 from tinygrad_edu import nn
 
 NETWORKS = 12_000
@@ -125,3 +127,15 @@ def test_relu_has_no_forward_correction() -> None:
     model = network(nn.ReLU, [16] * 5, math.sqrt(2), "normal", 0.0)
     report = analysis.analyze(model)
     assert all(abs(row.forward.prediction.shift) < 1e-12 for row in report.layers)
+
+
+def test_where_corrections_are_large_all_their_powers_count() -> None:
+    """A little below its matched gain gelu dies out, in each layer faster than in the last."""
+    sizes = np.array([0.0, 1e-3, 0.1, 1.0, 3.2])
+    wanted = 2 * (np.exp(sizes) - 1 - sizes)
+    assert sizes * _powers(sizes) == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+    layers = [linear(256, 256, 1.4) if i % 2 == 0 else nn.GELU() for i in range(39)]
+    first = analysis.analyze(nn.Sequential(*layers)).layers[0].backward.prediction
+    ratio = first.shift / first.second
+    assert ratio > 1
+    assert first.bound > 2 * (np.exp(ratio) - 1 - ratio) * first.second
