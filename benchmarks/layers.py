@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 SHAPES = ((1024, 1024), (128, 128))
 LAYERS = ("layer_norm", "rms_norm", "batch_norm", "softmax", "gelu", "dropout")
 ENGINES = ("tinygrad_edu", "torch")
-ROUNDS = 25
+ROUNDS = 75
 SECONDS = 0.01
 """How long a turn is, about."""
 

@@ -48,7 +48,7 @@ STEPS_OF_THE_SCHEDULE = 100
 LOSSES_COMPARED = 3  # after some steps a rounding error may decide on which side of a kink one is
 LOSS_TOLERANCE = 1e-9
 FLOAT32_TOLERANCE = 1e-6
-STEPS_AT_ONCE = 300
+STEPS_AT_ONCE = 2000
 
 EAGER, REPLAY, LANES = "tinygrad_edu", "tinygrad_edu, replay", "tinygrad_edu, lanes"
 Step = Callable[[int], float]

@@ -37,8 +37,6 @@ SLICE = 0.02
 
 def prepare(threads: int) -> None:
     """Everything that must be in place before NumPy loads: as many threads for everyone."""
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        os.environ.pop(name, None)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(threads)
     if threads == 1:
