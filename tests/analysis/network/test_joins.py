@@ -259,3 +259,24 @@ def test_models_that_cannot_be_analysed() -> None:
         analysis.analyze(model)
     report = analysis.analyze(nn.Sequential(nn.Tanh()), (5,))
     assert report.layers[0].forward.second == pytest.approx(0.394294, rel=1e-5)
+
+
+def test_means_of_both_branches_are_what_two_examples_share() -> None:
+    """Batch norm takes them away."""
+    shifted = linear(16, 40)
+    nn.init.constant_(shifted.bias, 0.7)
+    model = Net(
+        lambda s, x: s.last(s.norm(s.a(x).relu() + s.b(x)).tanh()),
+        a=linear(16, 40, 1.4),
+        b=shifted,
+        norm=nn.BatchNorm1d(40),
+        last=linear(40, 8),
+    )
+    report = analysis.analyze(model, batch=16)
+    measurement = analysis.measure(model, NETWORKS, batch=16, seed=2, progress=False)
+    verdicts = analysis.verify(report, measurement)
+    assert len(verdicts) == 2 * len(report.layers)
+    assert all(v.agrees for v in verdicts)
+    (norm,) = (row for row in report.layers if row.name == "norm")
+    assert norm.forward is not None
+    assert norm.forward.prediction.second == pytest.approx(1, abs=1e-3)
