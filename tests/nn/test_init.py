@@ -347,3 +347,45 @@ def test_a_layer_can_be_initialised_after_the_fact() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
     net.apply(lambda m: init.orthogonal_(m.weight) if isinstance(m, nn.Linear) else None)
     assert law_of(net[0].weight).family == "orthogonal"
+
+
+# ------------------------------------------------------------------------------ identities
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [(3,), (3, 5), (1, 3, 3)])
+def test_dirac_passes_channels_on(kernel: tuple[int, ...], groups: int) -> None:
+    weight = init.dirac_(Parameter(np.ones((4, 3, *kernel))), groups)
+    assert weight.law is None
+    values = weight.detach().numpy().reshape(4, 3, -1)
+    middle = values.shape[-1] // 2
+    passed = [
+        [np.eye(3)[i % (4 // groups)] if i % (4 // groups) < 3 else np.zeros(3)] for i in range(4)
+    ]
+    np.testing.assert_array_equal(values[:, :, middle], np.concatenate(passed))
+    assert values.sum() == values[:, :, middle].sum()
+
+
+def test_a_dirac_convolution_is_the_identity() -> None:
+    conv = nn.Conv2d(3, 3, 5, padding="same", bias=False)
+    init.dirac_(conv.weight)
+    x = tg.randn(2, 3, 6, 6)
+    np.testing.assert_array_equal(conv(x).detach().numpy(), x.numpy())
+
+
+def test_eye_is_as_much_of_the_identity_as_fits() -> None:
+    assert init.eye_(Parameter(np.ones((2, 3)))).tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert init.eye_(init.normal_(Parameter(np.ones((2, 2))))).law is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: init.eye_(Parameter(np.ones(3))),
+        lambda: init.dirac_(Parameter(np.ones((3, 3)))),
+        lambda: init.dirac_(Parameter(np.ones((3, 3, 3))), 2),
+    ],
+)
+def test_identities_need_a_shape(call: Callable[[], Any]) -> None:
+    with pytest.raises(ArgumentError, match=r"eye_|dirac_"):
+        call()

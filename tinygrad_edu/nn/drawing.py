@@ -28,17 +28,28 @@ LARGEST = 1e150
 def write(tensor: T, law: Law, groups: int | None = None) -> T:
     """Draw and assign the values; graphs recorded with the old ones become stale, not wrong. A
     parameter notes the law, with the fans that its shape and `groups` give."""
+    _check(tensor)
+    fan_in, fan_out = fans(tensor, groups) if tensor.ndim > 1 else (None, None)
+    tensor.node.assign(law.draw(generator(), tensor.shape).astype(tensor.dtype))
+    if isinstance(tensor, Parameter):
+        tensor.law = replace(law, fan_in=fan_in, fan_out=fan_out)
+    return tensor
+
+
+def write_values(tensor: T, values: np.ndarray) -> T:
+    """Assign values that no law has drawn; a parameter then has none."""
+    _check(tensor)
+    tensor.node.assign(values.astype(tensor.dtype))
+    return tensor
+
+
+def _check(tensor: Tensor) -> None:
     if not is_float(tensor.dtype):
         raise DTypeError(f"init: {tensor.dtype} cannot hold drawn values; use a float dtype.")
     if not tensor.is_leaf:
         raise GradientError("init: this tensor was computed by an op; only leaves are initialised.")
     if 0 in tensor.shape:
         raise ArgumentError(f"init: shape {tensor.shape} has no elements to initialise.")
-    fan_in, fan_out = fans(tensor, groups) if tensor.ndim > 1 else (None, None)
-    tensor.node.assign(law.draw(generator(), tensor.shape).astype(tensor.dtype))
-    if isinstance(tensor, Parameter):
-        tensor.law = replace(law, fan_in=fan_in, fan_out=fan_out)
-    return tensor
 
 
 # ------------------------------------------------------------------------------ laws

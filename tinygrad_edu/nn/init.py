@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygrad_edu.errors import ArgumentError
 from tinygrad_edu.graph.tensor import Tensor
 from tinygrad_edu.nn.drawing import (
@@ -26,6 +28,7 @@ from tinygrad_edu.nn.drawing import (
     uniform_law,
     uniform_law_of_std,
     write,
+    write_values,
 )
 from tinygrad_edu.nn.gains import CLOSED_FORMS, GAINS
 from tinygrad_edu.nn.lsuv import lsuv_
@@ -34,6 +37,8 @@ from tinygrad_edu.nn.parameter import Parameter, fans
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
+    "eye_",
     "fans",
     "kaiming_normal_",
     "kaiming_uniform_",
@@ -192,6 +197,42 @@ def orthogonal_(tensor: T, gain: float | str = 1.0, *, groups: int | None = None
     fans(tensor, groups)  # refuses vectors, empty matrices and groups that do not divide the rows
     count = groups or (tensor.groups if isinstance(tensor, Parameter) else 1)
     return write(tensor, orthogonal_law(tensor.shape, _gain(gain), count), groups)
+
+
+# ------------------------------------------------------------------------------ identities
+
+
+def eye_(tensor: T) -> T:
+    """The identity matrix, or as much of it as the shape has. No law: it is these numbers.
+
+    Raises:
+        ArgumentError: A tensor that is no matrix.
+    """
+    if tensor.ndim != 2:
+        raise ArgumentError(f"eye_: needs a matrix, got shape {tensor.shape}.")
+    rows, columns = tensor.shape
+    return write_values(tensor, np.eye(rows, columns))
+
+
+def dirac_(tensor: T, groups: int = 1) -> T:
+    """A convolution that passes on its first channels as they are, with padding "same"; with
+    groups, each group its own. (With an even kernel: moved by half a pixel.)
+
+    Raises:
+        ArgumentError: Not 3 to 5 axes, or groups that do not divide the channels.
+    """
+    if not 3 <= tensor.ndim <= 5:
+        raise ArgumentError(f"dirac_: needs a convolution's weight, got shape {tensor.shape}.")
+    rows, columns, *kernel = tensor.shape
+    if groups < 1 or rows % groups:
+        raise ArgumentError(f"dirac_: groups={groups} must divide the {rows} channels.")
+    each = rows // groups
+    values = np.zeros(tensor.shape)
+    centre = tuple(size // 2 for size in kernel)
+    for channel in range(min(each, columns)):
+        for group in range(groups):
+            values[(group * each + channel, channel, *centre)] = 1
+    return write_values(tensor, values)
 
 
 # ------------------------------------------------------------------------------ gains
