@@ -300,9 +300,7 @@ class MixtureRoot(Root):
 
     def average_given(self, kinks: tuple[float, ...], f: Array, case: int, values: Array) -> Array:
         """E[value | f] for each value of f in a case: values (count, cases, nodes of this grid)."""
-        grid = self.grid(kinks)
-        sigma = float(self._sigma(f + self.inner.form.mean[:, None])[case])
-        centres = f[case] + self.inner.form.mean[case]
+        grid, (centres, sigma) = self.grid(kinks), self._given(f, case)
         result = np.empty((len(values), len(centres)))
         order = np.argsort(centres)
         x, weighted = grid.x[case], self._lengths[kinks][case]
@@ -319,11 +317,15 @@ class MixtureRoot(Root):
     def given(self, kinks: tuple[float, ...], f: Array, case: int) -> tuple[Array, Array]:
         """For each value of f in a case, a row: the law of the grid's nodes given it, and the
         standardised Gaussian part there."""
-        centres, x = f + self.inner.form.mean[:, None], self.grid(kinks).x[case]
-        sigma = float(self._sigma(centres)[case])
-        rows = bells(centres[case], sigma, x) * self._lengths[kinks][case]
+        x, (centres, sigma) = self.grid(kinks).x[case], self._given(f, case)
+        rows = bells(centres, sigma, x) * self._lengths[kinks][case]
         rows /= np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        return rows, (x - centres[case][:, None]) / sigma
+        return rows, (x - centres[:, None]) / sigma
+
+    def _given(self, f: Array, case: int) -> tuple[Array, float]:
+        """Means and standard deviation of the variable in a case, for each value of f."""
+        centres = f + self.inner.form.mean[:, None]
+        return centres[case], float(self._sigma(centres)[case])
 
     def _make_shifted(self, offset: int) -> Root:
         return MixtureRoot(self.inner.shifted(offset), self.share, self.program)

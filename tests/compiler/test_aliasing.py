@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tests.compiler.networks import numbers
-from tinygrad_edu import nn, optim
+from tests.compiler.networks import descending, numbers
+from tinygrad_edu import nn
 from tinygrad_edu.errors import GradientError
 
 
 def test_what_was_read_of_a_parameter_stays() -> None:
     net = nn.Linear(2, 2)
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
-
-    @tg.compile
-    def step(x: tg.Tensor) -> None:
-        optimizer.zero_grad()
-        net(x).sum().backward()
-        optimizer.step()
-
+    step = descending(net)
     x = numbers(3, 2)
     step(x)
     w = net.weight
@@ -56,14 +49,7 @@ def test_a_gradient_that_was_kept_stays() -> None:
 
 def test_two_models_do_not_share_memory() -> None:
     a, b = nn.Linear(2, 1), nn.Linear(2, 1)
-    optimizer = optim.SGD(a.parameters(), lr=0.5)
-
-    @tg.compile
-    def step(x: tg.Tensor) -> None:
-        optimizer.zero_grad()
-        a(x).sum().backward()
-        optimizer.step()
-
+    step = descending(a)
     step(numbers(3, 2))
     b.weight.data = a.weight
     before = b.weight.detach().numpy().copy()
@@ -73,14 +59,7 @@ def test_two_models_do_not_share_memory() -> None:
 
 def test_graphs_of_before_are_stale() -> None:
     net = nn.Linear(2, 1)
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
-
-    @tg.compile
-    def step(x: tg.Tensor) -> None:
-        optimizer.zero_grad()
-        net(x).sum().backward()
-        optimizer.step()
-
+    step = descending(net)
     step(numbers(3, 2))
     x = tg.ones(3, 2, requires_grad=True)
     y = net(x).sum()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tests.compiler.networks import Net, numbers
+from tests.compiler.networks import Net, descending, numbers
 from tinygrad_edu import nn, optim
 from tinygrad_edu.errors import TraceError
 
@@ -228,14 +228,7 @@ def test_hooks() -> None:
 
 def test_frozen_parameters() -> None:
     net = nn.Linear(2, 1)
-    optimizer = optim.SGD(net.parameters(), lr=0.1)
-
-    @tg.compile
-    def step(x: tg.Tensor) -> None:
-        optimizer.zero_grad()
-        net(x).sum().backward()
-        optimizer.step()
-
+    step = descending(net)
     x = numbers(3, 2)
     step(x)
     net.weight.requires_grad_(False)
