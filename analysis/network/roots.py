@@ -315,15 +315,14 @@ class MixtureRoot(Root):
         return result
 
     def given(self, kinks: tuple[float, ...], f: Array, case: int) -> tuple[Array, Array]:
-        """For each value of f in a case, a row: the law of the grid's nodes given it, and the
-        standardised Gaussian part there."""
+        """For each value of f in a case: the law of the nodes, and the Gaussian part at each."""
         x, (centres, sigma) = self.grid(kinks).x[case], self._given(f, case)
         rows = bells(centres, sigma, x) * self._lengths[kinks][case]
-        rows /= np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        return rows, (x - centres[:, None]) / sigma
+        total = np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        return rows / total, (x - centres[:, None]) / sigma
 
     def _given(self, f: Array, case: int) -> tuple[Array, float]:
-        """Means and standard deviation of the variable in a case, for each value of f."""
+        """In a case the variable's mean for each value of f, and its standard deviation."""
         centres = f + self.inner.form.mean[:, None]
         return centres[case], float(self._sigma(centres)[case])
 

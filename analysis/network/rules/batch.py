@@ -51,15 +51,7 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
     between = _between(x, context)
     # a unit's mean over examples and places is that of all
     still = _about_average(between, between) if between is not None else None
-    pairwise = None
-    if context.partners is not None:
-        about = about_average(x.partner, x.second, context.partners)
-        own = np.maximum(np.einsum("ree->er", about).reshape(-1), 0.0)
-        pairwise = context.partners.table(about)
-    elif between is not None and still is not None:
-        own = np.maximum(x.second - np.einsum("cpp->cp", between - still).reshape(-1), 0.0)
-    else:
-        own = np.maximum(x.second - _shared(x, context), 0.0)
+    own, pairwise = _unshared(x, between, still, context)
     spread = np.full_like(own, context.average(own))
     factor = 1 / np.sqrt(np.maximum(spread + eps_of(node), _TINY))
     context.notes[context.at(node)] = (spread, factor)
@@ -105,6 +97,23 @@ def over_batch(node: Node, x: Signal, context: Context) -> Record:
         partner=apart,
         pairs=None if element is not None else lambda: times(pairs(), factor),
     )
+
+
+def _unshared(
+    x: Signal, between: Array | None, still: Array | None, context: Context
+) -> tuple[Array, Array | None]:
+    """What values have beside their unit's mean over the batch: E[(y - mean)^2], and of data that
+    of all pairs of examples."""
+    if context.partners is not None:
+        assert x.partner is not None
+        about = about_average(x.partner, x.second, context.partners)
+        own = np.einsum("ree->er", about).reshape(-1)
+        return np.maximum(own, 0.0), context.partners.table(about)
+    if between is not None and still is not None:
+        own = x.second - np.einsum("cpp->cp", between - still).reshape(-1)
+    else:
+        own = x.second - _shared(x, context)
+    return np.maximum(own, 0.0), None
 
 
 def _of_data(node: Node, x: Signal, drawn: Drawn, context: Context) -> Signal:

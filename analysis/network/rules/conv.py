@@ -215,16 +215,7 @@ def spread_out(x: Signal, there: Root | None, places: int, units: int, context: 
 
 def convolution(node: Node, operands: Sequence[Record], context: Context) -> Record:
     """Var(W) channels/groups times the sum of E[x^2] over the positions reached (conv-padding)."""
-    x, w = operands
-    if isinstance(x, Parts) and int(node.params.get("groups", 1)) == 1:
-        x = averaged_parts(x, context)
-    if not isinstance(x, Signal) or not isinstance(w, Weight):
-        raise UnknownSignal("a convolution of something else than a signal and weights")
-    if w.mean != 0 or w.shared:
-        raise UnknownSignal(f"{w.name} has mean {w.mean:g}, or is used more than once")
-    inputs = placed(node.inputs[0], x, context)
-    if inputs is None:
-        raise UnknownSignal("the layout of this convolution's input is not followed")
+    inputs, w = _signal_and_weight(node, operands, context)
     shape = node.inputs[1].shape
     geometry = Geometry.of(node, shape[2:])
     n, taps = shape[1], float(np.prod(shape[2:]))
@@ -275,6 +266,23 @@ def convolution(node: Node, operands: Sequence[Record], context: Context) -> Rec
         # positions share the weights, so a mean of the inputs is seen alike at all of them
         apart=inputs.apart and not geometry.overlapping and not np.any(inputs.mean),
     )
+
+
+def _signal_and_weight(
+    node: Node, operands: Sequence[Record], context: Context
+) -> tuple[Signal, Weight]:
+    """The operands of a convolution, the signal by positions, if they can be followed."""
+    x, w = operands
+    if isinstance(x, Parts) and int(node.params.get("groups", 1)) == 1:
+        x = averaged_parts(x, context)
+    if not isinstance(x, Signal) or not isinstance(w, Weight):
+        raise UnknownSignal("a convolution of something else than a signal and weights")
+    if w.mean != 0 or w.shared:
+        raise UnknownSignal(f"{w.name} has mean {w.mean:g}, or is used more than once")
+    inputs = placed(node.inputs[0], x, context)
+    if inputs is None:
+        raise UnknownSignal("the layout of this convolution's input is not followed")
+    return inputs, w
 
 
 def _between_groups(inputs: Signal, geometry: Geometry, n: int) -> Array | float:
