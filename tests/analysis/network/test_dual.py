@@ -17,15 +17,19 @@ from analysis.network.sources import Form
 from tests.analysis.network.nets import Net, linear
 from tinygrad_edu import nn
 
+MEAN = 0.3
 ORDER = 40
 """Nodes of the reference in each of four dimensions: sines of such Gaussians to rounding."""
 
 
 def mixture(rhos: tuple[float, float]) -> tuple[MixtureRoot, Context]:
-    """u = sin(v) + g, whose Gaussians have variances 1.44 and 0.36, and these correlations on two
-    examples."""
+    """u = sin(v) + g, whose Gaussians have means 0 and `MEAN`, variances 1.44 and 0.36, and these
+    correlations on two examples."""
     context = Context(np.ones(1))
-    forms = [Form(np.zeros(1), {(i, 0): np.array([c])}) for i, c in enumerate((1.2, 0.6))]
+    forms = [
+        Form(np.array([mean]), {(i, 0): np.array([c])})
+        for i, (mean, c) in enumerate(((0.0, 1.2), (MEAN, 0.6)))
+    ]
     context.correlations |= {(i, 0): np.array([rho]) for i, rho in enumerate(rhos)}
     inner = GaussianRoot(forms[0])
     inner.program.append(tg.ops.sin, {}, (0,))
@@ -42,7 +46,9 @@ def reference(rhos: tuple[float, float]) -> float:
         pairs.append(sigma * np.array([first, rho * first + np.sqrt(1 - rho**2) * second]))
     (v, v_), (g, g_) = pairs
     weight = np.multiply.outer(w, w).ravel()
-    values = [np.sin(np.add.outer(np.sin(a.ravel()), b.ravel())) for a, b in ((v, g), (v_, g_))]
+    values = [
+        np.sin(np.add.outer(np.sin(a.ravel()), MEAN + b.ravel())) for a, b in ((v, g), (v_, g_))
+    ]
     return float(weight @ (values[0] * values[1]) @ weight)
 
 
